@@ -1,0 +1,136 @@
+"""The backend protocol: what an engine can do.
+
+A backend is an argument, never a global. It imports no station of the pipeline: all it needs arrives in the
+frozen dataclasses of `compdistort.backend.records`, which this module offers too. Coarse verbs, each one family of
+loops or kernel launches over a whole image or batch; no array library leaks out of them.
+"""
+
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compdistort.backend.records import (
+    MEASURE_COLUMNS,
+    PARAMETERS,
+    FilterBank,
+    FlatForest,
+    Float32,
+    Float64,
+    ImageObjects,
+    Int32,
+    NoiseTables,
+    PixelMaps,
+    SegmentRule,
+    SeparableBank,
+    SeparableScale,
+    UInt8,
+    UInt16,
+    UInt32,
+    UInt64,
+    WekaBank,
+    WekaScale,
+)
+
+__all__ = [
+    "MEASURE_COLUMNS",
+    "PARAMETERS",
+    "Backend",
+    "FilterBank",
+    "FlatForest",
+    "Float32",
+    "Float64",
+    "ImageObjects",
+    "Int32",
+    "NoiseTables",
+    "PixelMaps",
+    "SegmentRule",
+    "SeparableBank",
+    "SeparableScale",
+    "UInt8",
+    "UInt16",
+    "UInt32",
+    "UInt64",
+    "WekaBank",
+    "WekaScale",
+]
+
+A = TypeVar("A")
+
+
+class Backend(Protocol[A]):
+    """What an engine can do. Every implementation has the same names and arguments; a test holds them to it.
+
+    Images handed to a verb are arrays of the backend's own library (`to_device`); a wrong dtype or layout raises
+    TypeError or ValueError from every backend alike. Results are the same bits on every backend, for any tile,
+    thread count or order, except the planes that README's decision 3 names.
+    """
+
+    name: str
+
+    def to_device(self, array: NDArray[np.generic]) -> A:
+        """Return the array in the backend's library, C-contiguous."""
+        ...
+
+    def to_host(self, array: A) -> NDArray[np.generic]:
+        """Return the array as NumPy."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until all queued work is done."""
+        ...
+
+    def replicate(
+        self,
+        raw: A,
+        noise: NoiseTables,
+        key: tuple[int, int],
+        replicates: range,
+        origin: tuple[int, int, int] = (0, 0, 0),
+    ) -> A:
+        """Draw raw-equivalent replicates: uint16 of shape (len(replicates), *raw.shape).
+
+        `origin` is the (plane, row, column) of ``raw[0, 0, 0]`` in the whole volume: a crop draws the same noise.
+        """
+        ...
+
+    def accumulate(self, images: A, sum1: A, sum2: A) -> None:
+        """Add sum x and sum x^2 over the first axis of uint16 `images` to the uint64 `sum1` and `sum2`, exactly."""
+        ...
+
+    def feature_stack(self, image: A, bank: FilterBank) -> A:
+        """Return the features of one image: float32 of shape (n_features, *image.shape)."""
+        ...
+
+    def forest_proba(self, features: A, forest: FlatForest) -> A:
+        """Return class probabilities, float64 of shape (n_classes, *image shape), exactly scikit-learn's."""
+        ...
+
+    def threshold(self, probability: A, rule: SegmentRule) -> A:
+        """Return the bool mask of one class probability (float64, image shape)."""
+        ...
+
+    def label(self, mask: A, rule: SegmentRule) -> A:
+        """Return the int32 label image of a bool mask: ids in raster order, after holes, size and border rules."""
+        ...
+
+    def measure(self, labels: A) -> Float64:
+        """Measure the objects of a 2D label image: shape (n_objects, len(MEASURE_COLUMNS)), on the host."""
+        ...
+
+    def image_objects(self, image: A, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
+        """Run one image through features, forest, threshold, labels and measurement (fused where it pays)."""
+        ...
+
+    def replicate_tables(
+        self,
+        raw: A,
+        noise: NoiseTables,
+        key: tuple[int, int],
+        bank: FilterBank,
+        forest: FlatForest,
+        rule: SegmentRule,
+        replicates: range,
+    ) -> list[Float64]:
+        """From noise to object tables for a range of replicates: the fused verb, one table a replicate."""
+        ...

@@ -1,0 +1,146 @@
+"""The CPU engine: compiled Numba loops, or their plain NumPy / SciPy twins (`jit=False`), with the same bits."""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compdistort.backend.base import (
+    FilterBank,
+    FlatForest,
+    Float64,
+    ImageObjects,
+    NoiseTables,
+    SegmentRule,
+    WekaBank,
+)
+
+Array = NDArray[Any]
+
+FAMILIES = ("accumulate", "convolve", "forest", "label", "measure", "noise", "weka")
+"""Modules of `compdistort.backend.plain` and `compdistort.backend.compiled`."""
+
+
+def _require(array: Array, dtypes: tuple[type, ...], what: str) -> None:
+    """Refuse an array of another library, dtype or layout: never convert silently."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{what} must be a NumPy array, not {type(array).__name__}")
+    if array.dtype.type not in dtypes:
+        raise TypeError(f"{what} must be {' or '.join(t.__name__ for t in dtypes)}, not {array.dtype}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{what} must be C-contiguous")
+
+
+class NumpyBackend:
+    """CPU backend.
+
+    Parameters
+    ----------
+    jit : bool
+        True: compiled loops (name ``numba``). False: the slow, obvious twins (name ``numpy``).
+    """
+
+    def __init__(self, *, jit: bool = True) -> None:
+        self.name = "numba" if jit else "numpy"
+        self._loops = _load_loops("compiled" if jit else "plain")
+
+    def to_device(self, array: Array) -> Array:
+        """Return the array, C-contiguous."""
+        return np.ascontiguousarray(array)
+
+    def to_host(self, array: Array) -> Array:
+        """Return the array itself."""
+        return array
+
+    def synchronize(self) -> None:
+        """Return at once: nothing is queued."""
+
+    def replicate(
+        self,
+        raw: Array,
+        noise: NoiseTables,
+        key: tuple[int, int],
+        replicates: range,
+        origin: tuple[int, int, int] = (0, 0, 0),
+    ) -> Array:
+        """Draw raw-equivalent replicates (see `Backend.replicate`)."""
+        _require(raw, (np.uint16,), "raw")
+        out: Array = self._loops["noise"].replicate(raw, noise, key, replicates, origin)
+        return out
+
+    def accumulate(self, images: Array, sum1: Array, sum2: Array) -> None:
+        """Add exact per-pixel sums (see `Backend.accumulate`)."""
+        _require(images, (np.uint16,), "images")
+        _require(sum1, (np.uint64,), "sum1")
+        _require(sum2, (np.uint64,), "sum2")
+        self._loops["accumulate"].accumulate(images, sum1, sum2)
+
+    def feature_stack(self, image: Array, bank: FilterBank) -> Array:
+        """Return the features of one image (see `Backend.feature_stack`)."""
+        _require(image, (np.uint8, np.uint16, np.float32), "image")
+        if isinstance(bank, WekaBank):
+            out: Array = self._loops["weka"].weka_stack(image.astype(np.float32), bank)
+        else:
+            out = self._loops["convolve"].separable_stack(image.astype(np.float32), bank)
+        return out
+
+    def forest_proba(self, features: Array, forest: FlatForest) -> Array:
+        """Return class probabilities (see `Backend.forest_proba`)."""
+        _require(features, (np.float32,), "features")
+        if features.shape[0] != forest.n_features:
+            raise ValueError(f"features has {features.shape[0]} planes, the forest expects {forest.n_features}")
+        flat = features.reshape(features.shape[0], -1)
+        proba: Array = self._loops["forest"].forest_proba(flat, forest)
+        return proba.reshape(forest.n_classes, *features.shape[1:])
+
+    def threshold(self, probability: Array, rule: SegmentRule) -> Array:
+        """Return the mask of one class probability (see `Backend.threshold`)."""
+        _require(probability, (np.float64,), "probability")
+        value: Array = probability
+        if rule.smoothing_px > 0:
+            value = self._loops["convolve"].smooth_probability(probability.astype(np.float32), rule.smoothing_px)
+        return value > rule.threshold if rule.strict else value >= rule.threshold
+
+    def label(self, mask: Array, rule: SegmentRule) -> Array:
+        """Return the label image of a mask (see `Backend.label`)."""
+        _require(mask, (np.bool_,), "mask")
+        out: Array = self._loops["label"].label_mask(mask, rule)
+        return out
+
+    def measure(self, labels: Array) -> Float64:
+        """Measure the objects of a 2D label image (see `Backend.measure`)."""
+        _require(labels, (np.int32,), "labels")
+        if labels.ndim != 2:
+            raise ValueError(f"labels must have 2 axes (rows, columns), not {labels.ndim}")
+        out: Float64 = self._loops["measure"].measure_objects(labels)
+        return out
+
+    def image_objects(self, image: Array, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
+        """Run one image from features to object table (see `Backend.image_objects`)."""
+        proba = self.forest_proba(self.feature_stack(image, bank), forest)
+        labels = self.label(self.threshold(proba[rule.foreground], rule), rule)
+        return ImageObjects(labels=labels, values=self.measure(labels))
+
+    def replicate_tables(
+        self,
+        raw: Array,
+        noise: NoiseTables,
+        key: tuple[int, int],
+        bank: FilterBank,
+        forest: FlatForest,
+        rule: SegmentRule,
+        replicates: range,
+    ) -> list[Float64]:
+        """From noise to object tables (see `Backend.replicate_tables`)."""
+        tables = []
+        for index in replicates:
+            image = self.replicate(raw, noise, key, range(index, index + 1))[0]
+            tables.append(self.image_objects(image, bank, forest, rule).values)
+        return tables
+
+
+def _load_loops(package: str) -> dict[str, ModuleType]:
+    """Import every family of loops of ``plain`` or ``compiled``."""
+    return {name: import_module(f"compdistort.backend.{package}.{name}") for name in FAMILIES}

@@ -1,0 +1,257 @@
+"""The plain data that every backend reads and gives: array types, tables, filter banks, forests, rules.
+
+All arrays are made once on the host. `compdistort.backend.base` offers all names of this module.
+
+Axes, C order: ``(replicate, feature or class, plane, row, column)``, absent axes dropped.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8 = NDArray[np.uint8]
+UInt16 = NDArray[np.uint16]
+UInt32 = NDArray[np.uint32]
+UInt64 = NDArray[np.uint64]
+Int32 = NDArray[np.int32]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+PARAMETERS = (
+    "Area", "XM", "YM", "Perim.", "Major", "Minor", "Angle", "Circ.", "Feret", "FeretX", "FeretY", "FeretAngle",
+    "MinFeret", "AR", "Round", "Solidity", "FeretAR", "Compact", "Extent",
+)  # fmt: skip
+"""The 19 object parameters of Pomarico et al. (2022), under ImageJ's column names."""
+
+MEASURE_COLUMNS = ("XStart", "YStart", *PARAMETERS, "X", "Y", "BX", "BY", "Width", "Height")
+"""Columns of the array that the verb `measure` returns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelMaps:
+    """Per-pixel sensor maps, cropped to the image.
+
+    Attributes
+    ----------
+    gain, offset, read_variance : ndarray of shape (rows, columns), float32
+        Conversion gain in DN/e-, offset in DN, read variance in DN^2 without the converter's 1/12 DN^2.
+    """
+
+    gain: Float32
+    offset: Float32
+    read_variance: Float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseTables:
+    """The noise law of a sensor as tables (``law`` names it); see `compdistort.replicate`.
+
+    Attributes
+    ----------
+    law : str
+        ``"poisson-gaussian"`` or ``"gaussian"``.
+    level : ndarray of shape (n_regions, n_levels, 4), float32
+        Per grey level {mean DN, sd DN, skewness / 6, row}. ``row`` is an int32 seen as float32: >= 0 selects an exact
+        row, then the first two entries are the int32 {first value, offset into `cdf`}; -1 is the quantile path.
+    cdf : ndarray of shape (n,), uint32
+        Cumulative laws of the exact levels in units of 2^-32, one after another, each ending in 0xFFFFFFFF.
+    guide : ndarray of shape (n_rows * 64,), uint16
+        Safe start of the search in `cdf` for the top six bits of the word.
+    quantile : ndarray of shape (496, 4), float32
+        Cubics of the standard normal quantile, 31 octaves of 16 pieces.
+    top : int
+        Largest digital number; draws above are clipped to it.
+    region : ndarray of shape (rows, columns), uint8, or None
+        Which table of `level` a pixel uses; None = 0 everywhere.
+    maps : PixelMaps or None
+        Where given, records are computed per pixel by the skew-corrected quantile and `level` is not read.
+    """
+
+    law: str
+    level: Float32
+    cdf: UInt32
+    guide: UInt16
+    quantile: Float32
+    top: int
+    region: UInt8 | None = None
+    maps: PixelMaps | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparableScale:
+    """Half kernels (taps 0..r, float32, computed in float64) of one sigma.
+
+    Attributes
+    ----------
+    sigma_px : float
+        The scale that the user named, in pixels.
+    presmooth : ndarray of shape (r + 1,), float32, or None
+        Even kernel applied along every axis first (preset `ilastik`).
+    smooth, second, narrow : ndarray of shape (r + 1,), float32
+        Even kernels: Gaussian, second derivative, and the narrower Gaussian of the difference of Gaussians.
+    first : ndarray of shape (r + 1,), float32
+        Odd kernel: response ``sum_k first[k] (x[+k] - x[-k])``; ``first[0]`` is 0.
+    """
+
+    sigma_px: float
+    presmooth: Float32 | None
+    smooth: Float32
+    first: Float32
+    second: Float32
+    narrow: Float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparableBank:
+    """A feature set of separable filters (GS, LoG, GGM, DoG) in 2D or 3D.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One name a feature, e.g. ``GS_s1.0``.
+    columns : tuple of (str, int)
+        Operator (``GS``, ``LoG``, ``GGM``, ``DoG``) and index into `scales`, one a feature.
+    scales : tuple of SeparableScale
+        The distinct scales.
+    border : str
+        ``"mirror"`` (d c b | a b c d | c b a) or ``"reflect"`` (c b a | a b c d | d c b).
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[tuple[str, int], ...]
+    scales: tuple[SeparableScale, ...]
+    border: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WekaScale:
+    """ImageJ's accurate Gaussian of one Weka sigma.
+
+    Attributes
+    ----------
+    sigma : float
+        Weka's "sigma"; the standard deviation used is 0.4 sigma pixels.
+    kernel : ndarray of shape (r,), float32
+        Half kernel g_0..g_{r-1}, edge-corrected and normalised.
+    tail : ndarray of shape (r,), float32
+        Tail sums T_i that stand for the repeated edge pixel.
+    """
+
+    sigma: float
+    kernel: Float32
+    tail: Float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WekaBank:
+    """The 2D Trainable Weka set: Gaussian blur, Hessian, Sobel, difference of Gaussians.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Plane names in Weka's order (70 of them for the default sigmas).
+    scales : tuple of WekaScale
+        The sigmas 1, 2, 4, ... in order.
+    with_sigma_zero : bool
+        Whether the unblurred Sobel and Hessian planes are part of the set.
+    """
+
+    names: tuple[str, ...]
+    scales: tuple[WekaScale, ...]
+    with_sigma_zero: bool
+
+
+FilterBank = SeparableBank | WekaBank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlatForest:
+    """A random forest as flat arrays, siblings adjacent, nodes of a tree contiguous from its root.
+
+    Attributes
+    ----------
+    feature : ndarray of shape (n_nodes,), int16
+        Feature tested; -1 in a leaf.
+    threshold : ndarray of shape (n_nodes,), float32
+        Go left if x <= threshold: the largest float32 not above scikit-learn's float64 threshold. 0 in a leaf.
+    left : ndarray of shape (n_nodes,), int32
+        Left child (the right one is its neighbour, + 1); in a leaf the row of `leaf_value`.
+    root : ndarray of shape (n_trees,), int32
+        Root of each tree.
+    depth : ndarray of shape (n_trees,), int32
+        Number of steps from the root to the deepest leaf.
+    leaf_value : ndarray of shape (n_leaves, n_classes), float64
+        Class probabilities, exactly scikit-learn's.
+    n_features : int
+        Features the forest expects.
+    """
+
+    feature: NDArray[np.int16]
+    threshold: Float32
+    left: Int32
+    root: Int32
+    depth: Int32
+    leaf_value: Float64
+    n_features: int
+
+    @property
+    def n_trees(self) -> int:
+        """Number of trees."""
+        return int(self.root.size)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return int(self.leaf_value.shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentRule:
+    """How a class probability becomes objects.
+
+    Attributes
+    ----------
+    foreground : int
+        Index of the class whose probability is thresholded.
+    threshold : float
+        Decision level of the probability.
+    strict : bool
+        ``P > threshold`` instead of ``P >= threshold``.
+    smoothing_px : float
+        Standard deviation of ilastik's Gaussian on the float32 probability (window 2, mirror border); 0 = none.
+    connectivity : int
+        8 or 4 in 2D; 6, 18 or 26 in 3D.
+    include_holes : bool
+        Fill every hole of the mask before labelling, so that an object is all that its outer outline encloses.
+    min_size, max_size : int
+        Objects outside this range of pixels or voxels are dropped; `max_size` 0 = no limit.
+    exclude_border : bool
+        Drop objects that touch the image border.
+    """
+
+    foreground: int
+    threshold: float = 0.5
+    strict: bool = False
+    smoothing_px: float = 0.0
+    connectivity: int = 8
+    include_holes: bool = False
+    min_size: int = 1
+    max_size: int = 0
+    exclude_border: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageObjects:
+    """What one image became.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (rows, columns), int32
+        Object ids 1..n in raster order of their first pixel; 0 = background.
+    values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
+        One row an object, in the order of the ids.
+    """
+
+    labels: Int32
+    values: Float64

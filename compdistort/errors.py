@@ -1,0 +1,127 @@
+"""Every exception and warning of the package, and the exit code that the command line gives each.
+
+A message is one line: what is wrong, where, with which value; `remedy` says what to do about it. Both are
+printed together. Each leaf also inherits the builtin exception that a caller of the library would catch.
+"""
+
+from collections.abc import Sequence
+
+EXIT_OK = 0
+EXIT_INTERNAL = 1
+EXIT_USAGE = 2
+EXIT_INPUT = 3
+EXIT_RESOURCE = 4
+EXIT_INTERRUPTED = 5
+EXIT_VERDICT = 6
+
+
+class CompdistortError(Exception):
+    """Root of all errors that the package raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong, naming the file or setting and the value.
+    remedy : str, optional
+        What the user can do about it.
+    """
+
+    exit_code = EXIT_INTERNAL
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}" if self.remedy else self.what
+
+
+class ConfigError(CompdistortError, ValueError):
+    """A study file, an option or an argument is not usable."""
+
+    exit_code = EXIT_USAGE
+
+
+class UnknownCodecError(ConfigError, LookupError):
+    """A codec id that the registry does not hold."""
+
+
+class UnknownFeatureError(ConfigError, LookupError):
+    """A feature set or operator that does not exist."""
+
+
+class InputError(CompdistortError, ValueError):
+    """Bad input data: image, annotation, calibration or model file."""
+
+    exit_code = EXIT_INPUT
+
+
+class ImageFormatError(InputError):
+    """An image file that is damaged, lies about itself, or has the wrong kind of pixels."""
+
+
+class AnnotationError(InputError):
+    """Annotations that do not fit the image or cannot train a classifier."""
+
+
+class CalibrationError(InputError):
+    """Calibration frames or a sensor model that cannot be right, or do not fit the image."""
+
+
+class ModelFileError(InputError):
+    """A classifier file that is damaged, unsafe, or was made for other features."""
+
+
+class CodecRangeError(InputError):
+    """Pixel values, dtype or shape outside what a codec can carry without damage."""
+
+
+class StoreError(InputError):
+    """A study folder that is damaged or of an unknown version."""
+
+
+class ResourceError(CompdistortError, OSError):
+    """The machine cannot do it: disk, memory, permissions."""
+
+    exit_code = EXIT_RESOURCE
+
+
+class StoreLockedError(ResourceError):
+    """Another process is writing to the same study folder."""
+
+
+class BackendUnavailableError(CompdistortError, ImportError):
+    """A backend that was asked for by name cannot be used here."""
+
+    exit_code = EXIT_RESOURCE
+
+
+class InterruptedStudyError(CompdistortError):
+    """The study was stopped; what is committed stays, and `resume` goes on from there."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+class DegenerateUncertaintyError(CompdistortError, ArithmeticError):
+    """A standard score needs an uncertainty above zero; `labels` names the values that have none.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong.
+    labels : sequence of str, optional
+        Names of the values without spread.
+    remedy : str, optional
+        What to do.
+    """
+
+    exit_code = EXIT_INPUT
+
+    def __init__(self, what: str, labels: Sequence[str] = (), remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.labels = tuple(labels)
+
+
+class CompdistortWarning(UserWarning):
+    """Root of the package's warnings: results exist, but something about them needs the reader's attention."""

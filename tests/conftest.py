@@ -1,0 +1,51 @@
+"""Fixtures shared by all tests: the backend under test, and the folders of real data and oracles."""
+
+from pathlib import Path
+
+import pytest
+
+from compdistort.backend import get_backend
+from compdistort.errors import BackendUnavailableError
+
+BACKENDS = ("numpy", "numba", "cupy")
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--require-backend", action="append", default=[], choices=BACKENDS, help="fail instead of skip")
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """Every backend; one that this machine cannot use skips aloud, unless it was required."""
+    try:
+        return get_backend(request.param)
+    except BackendUnavailableError as error:
+        if request.param in request.config.getoption("--require-backend"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=("numpy", "numba"))
+def cpu_backend(request):
+    """The two CPU engines."""
+    return get_backend(request.param)
+
+
+def _folder(name):
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"the shared folder '{name}' is not beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real images, outside the project."""
+    return _folder("data")
+
+
+@pytest.fixture(scope="session")
+def shared_oracle():
+    """Folder of oracle tables and arrays, outside the project."""
+    return _folder("oracle")
