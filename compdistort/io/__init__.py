@@ -1,0 +1,1 @@
+"""Images and annotations: reading them safely, writing them whole."""
