@@ -1,0 +1,29 @@
+"""Raw-equivalent replicates: what the camera would have read in another exposure of the same scene."""
+
+from compdistort.replicate.diagnostics import (
+    LawDistance,
+    SaturationReport,
+    law_distance,
+    noise_notices,
+    saturation_report,
+)
+from compdistort.replicate.drawing import PixelSums, draw, pixel_deviation, pixel_mean, pixel_sums, pixel_variance
+from compdistort.replicate.tables import LAWS, crop_tables, noise_tables, tables_sha256
+
+__all__ = [
+    "LAWS",
+    "LawDistance",
+    "PixelSums",
+    "SaturationReport",
+    "crop_tables",
+    "draw",
+    "law_distance",
+    "noise_notices",
+    "noise_tables",
+    "pixel_deviation",
+    "pixel_mean",
+    "pixel_sums",
+    "pixel_variance",
+    "saturation_report",
+    "tables_sha256",
+]
