@@ -1,0 +1,39 @@
+"""`compdistort features`: what a pixel classifier sees of an image, as npz."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compdistort.cli.common import JSON_OPTION, OutputState
+
+MULTIPLE = ("--sigma", "--pairs")
+"""Options that take several words."""
+
+
+def features(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image or stack: 8-bit, 16-bit or float32.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="npz file to write: arrays `features` and `names`.")],
+    name: Annotated[str, typer.Option("--set", help="weka (2D), ilastik or plain.")] = "weka",
+    sigma: Annotated[list[float] | None, typer.Option("--sigma", help="Scales, instead of the set's own.")] = None,
+    pairs: Annotated[
+        list[str] | None, typer.Option("--pairs", help="Columns as OPERATOR:SIGMA (GS, LoG, GGM, DoG), e.g. LoG:3.5.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="Engine: auto, cpu, numba or numpy.")] = "auto",
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Write the features of an image: Trainable Weka Segmentation's, ilastik's, or plain Gaussian filters.
+
+    Grey values are taken as they are. Sigmas are pixels; Weka's are 2.5 standard deviations and must double.
+    """
+    # Imported here: `compdistort --help` must not load SciPy and the image codecs.
+    from compdistort.backend import get_backend  # noqa: PLC0415
+    from compdistort.pipeline.feature_export import describe, export_features, parse_spec  # noqa: PLC0415
+
+    result = export_features(image, out, parse_spec(name, sigma or (), pairs or ()), get_backend(device))
+    OutputState.emit(result, describe(result), as_json=as_json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(features)

@@ -1,0 +1,147 @@
+"""From the user's choice to the filter bank that a backend runs."""
+
+import math
+from collections.abc import Sequence
+
+from compdistort.backend.base import FilterBank, SeparableBank, SeparableScale
+from compdistort.errors import ConfigError
+from compdistort.features.kernels import first_derivative, gaussian, second_derivative, window_radius
+from compdistort.features.spec import FeatureSpec
+from compdistort.features.weka import weka_bank, weka_names
+
+NARROW = 0.66
+"""Width of the narrower Gaussian of a difference of Gaussians, as a fraction of the wider one."""
+
+PRESMOOTH_WINDOW, FILTER_WINDOW, PLAIN_WINDOW = 3.5, 2.0, 4.0
+"""Half widths of the kernels in standard deviations: ilastik's two steps, and the set `plain`."""
+
+
+def feature_names(spec: FeatureSpec) -> tuple[str, ...]:
+    """Return one name a feature, in the order of the planes.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Set, sigmas or pairs.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> len(feature_names(FeatureSpec(set="ilastik"))), len(feature_names(FeatureSpec(set="weka")))
+    (25, 70)
+    >>> feature_names(FeatureSpec(set="plain", sigmas=(1.6,)))
+    ('GS_s1.6', 'LoG_s1.6', 'GGM_s1.6', 'DoG_s1.6')
+    """
+    if spec.set == "weka":
+        return weka_names(spec.sigmas)
+    return tuple(f"{operator}_s{sigma}" for operator, sigma in spec.columns)
+
+
+def build_bank(spec: FeatureSpec, ndim: int, shape: Sequence[int] | None = None) -> FilterBank:
+    """Return the filters of a spec as half kernels.
+
+    `weka` repeats the edge pixel and sums in ImageJ's order. `ilastik` smooths first (sigma sqrt(s^2 - 1), or s up to
+    1; window 3.5), then filters with q = min(s, 1) (window 2), border mirrored without repeating the edge pixel.
+    `plain` filters directly at sigma (window 4), border mirrored with the edge pixel repeated (SciPy's ``reflect``).
+    All planes of the three sets are equal to the bit on every CPU backend.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Set, sigmas or pairs.
+    ndim : int
+        Axes of the image, 2 or 3.
+    shape : sequence of int, optional
+        Shape of the image; where given, an axis too short for a sigma is refused.
+
+    Returns
+    -------
+    SeparableBank or WekaBank
+
+    Raises
+    ------
+    ConfigError
+        If the set does not exist for `ndim` axes, a sigma is too fine for a derivative, or an axis is too short.
+
+    Examples
+    --------
+    >>> bank = build_bank(FeatureSpec(set="ilastik", sigmas=(1.0,)), 2, (64, 64))
+    >>> bank.names, bank.border
+    (('GS_s1.0', 'LoG_s1.0', 'GGM_s1.0', 'DoG_s1.0'), 'mirror')
+    """
+    if ndim not in (2, 3) or (shape is not None and len(shape) != ndim):
+        raise ConfigError(f"features of an image of {ndim} axes {shape or ''} cannot be made", "give a 2D or 3D image")
+    if spec.set == "weka":
+        if ndim != 2:
+            raise ConfigError(f"feature set 'weka' is 2D only, the image has {ndim} axes", "use --set ilastik or plain")
+        return weka_bank(spec.sigmas)
+    if shape is not None:
+        _check_axes(spec, shape)
+    scale_of = _ilastik_scale if spec.set == "ilastik" else _plain_scale
+    scales = tuple(scale_of(sigma) for sigma in spec.sigmas)
+    _check_derivatives(spec, scales)
+    return SeparableBank(
+        names=feature_names(spec),
+        columns=tuple((operator, spec.sigmas.index(sigma)) for operator, sigma in spec.columns),
+        scales=scales,
+        border="mirror" if spec.set == "ilastik" else "reflect",
+    )
+
+
+def shortest_axis(spec: FeatureSpec, sigma: float) -> int:
+    """Return the smallest axis, in pixels, on which a sigma is allowed: every border is mirrored at most once.
+
+    Examples
+    --------
+    >>> [shortest_axis(FeatureSpec(set="ilastik"), s) for s in (0.3, 0.7, 1.0, 1.6, 3.5, 5.0, 10.0)]
+    [3, 4, 5, 7, 14, 19, 36]
+    """
+    if spec.set == "ilastik":
+        return math.ceil(PRESMOOTH_WINDOW * sigma) + 1
+    return max(1, window_radius(sigma, PLAIN_WINDOW))
+
+
+def _check_axes(spec: FeatureSpec, shape: Sequence[int]) -> None:
+    for sigma in sorted(spec.sigmas):
+        need = shortest_axis(spec, sigma)
+        if min(shape) < need:
+            raise ConfigError(
+                f"sigma {sigma} of feature set '{spec.set}' needs {need} pixels on every axis, the image has "
+                f"{' x '.join(map(str, shape))}",
+                "leave this and coarser sigmas out with --sigma",
+            )
+
+
+def _check_derivatives(spec: FeatureSpec, scales: tuple[SeparableScale, ...]) -> None:
+    for operator, sigma in spec.columns:
+        if operator in ("LoG", "GGM") and len(scales[spec.sigmas.index(sigma)].smooth) < 2:
+            raise ConfigError(
+                f"sigma {sigma} is too fine for {operator}: its kernel is a single pixel", "use a sigma of 0.25 or more"
+            )
+
+
+def _ilastik_scale(sigma: float) -> SeparableScale:
+    before = math.sqrt(sigma * sigma - 1) if sigma > 1 else sigma
+    return _scale(sigma, min(sigma, 1.0), FILTER_WINDOW, before)
+
+
+def _plain_scale(sigma: float) -> SeparableScale:
+    return _scale(sigma, sigma, PLAIN_WINDOW, None)
+
+
+def _scale(named: float, filter_px: float, window: float, before_px: float | None) -> SeparableScale:
+    """Return the kernels of one scale; where one pixel is all there is, both derivatives are the zero kernel."""
+    radius = window_radius(filter_px, window)
+    narrow_px = NARROW * filter_px
+    zero = gaussian(filter_px, 0) * 0
+    return SeparableScale(
+        sigma_px=named,
+        presmooth=None if before_px is None else gaussian(before_px, window_radius(before_px, PRESMOOTH_WINDOW)),
+        smooth=gaussian(filter_px, radius),
+        first=first_derivative(filter_px, radius) if radius else zero,
+        second=second_derivative(filter_px, radius) if radius else zero,
+        narrow=gaussian(narrow_px, window_radius(narrow_px, window)),
+    )
