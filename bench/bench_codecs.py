@@ -1,0 +1,45 @@
+"""Speed of the codec chains beside the bare coder: pixels in, pixels out, one plane of 1024 x 1024."""
+
+import imagecodecs
+import numpy as np
+import pytest
+
+from compdistort.codecs import BitDepth, Codec, Identity, Jpeg
+
+CHAINS: dict[str, Codec] = {
+    "identity": Identity(),
+    "bit-depth": BitDepth(),
+    "jpeg-8": Jpeg(quality=88),
+    "jpeg-12": Jpeg(bits=12, quality=35),
+}
+
+
+@pytest.fixture(scope="module")
+def raw():
+    rng = np.random.default_rng(0)
+    slope = np.linspace(1500, 2500, 1024)
+    return np.rint(slope[:, None] + rng.normal(0, 25, (1024, 1024))).astype(np.uint16)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_chain(benchmark, raw, name):
+    benchmark.extra_info["megabytes"] = raw.nbytes / 1e6
+    assert benchmark(CHAINS[name].apply, raw).ratio >= 1
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_bare_jpeg(benchmark, raw, bits):
+    benchmark.extra_info["megabytes"] = raw.nbytes / 1e6
+    quality = 88 if bits == 8 else 35
+    codes = Jpeg(bits=bits, quality=quality).link.scale(raw).reduce(raw)
+
+    def there_and_back():
+        return imagecodecs.jpeg8_decode(
+            imagecodecs.jpeg8_encode(codes, level=quality, bitspersample=bits, optimize=True)
+        )
+
+    assert benchmark(there_and_back).shape == raw.shape
+
+
+def test_ratio_search(benchmark, raw):
+    assert benchmark(Jpeg(ratio=10).prepare, raw).search.reached
