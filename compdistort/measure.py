@@ -1,0 +1,208 @@
+"""Objects in numbers: the table of one image, its totals, its CSV file, and what each parameter is.
+
+Definitions are those of ImageJ's particle analyser and of BioVoxxel's Extended Particle Analyzer, in pixels: x right,
+y down, the top-left corner of the image is (0, 0), a pixel's centre lies at (column + 0.5, row + 0.5). Area, centre
+and ellipse use the object's pixels; perimeter, Feret diameters and hull use its outer outline, holes never count.
+
+Only 13 of the 19 parameters are independent: minor axis, AR, Round and Compact follow from area and major axis, Circ.
+from area and perimeter, FeretAR from the two Feret diameters.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from compdistort.backend.base import MEASURE_COLUMNS, PARAMETERS, Backend, Float64, Int32
+
+PARAMETER_SLICE = slice(MEASURE_COLUMNS.index(PARAMETERS[0]), MEASURE_COLUMNS.index(PARAMETERS[0]) + len(PARAMETERS))
+"""Where the 19 parameters stand in a row of `MEASURE_COLUMNS`."""
+
+KINDS = ("area", "length", "position", "angle-axial", "ratio")
+"""What a parameter is; an axial angle has period 180 degrees."""
+
+UNITS = {"area": "px^2", "length": "px", "position": "px", "angle-axial": "deg", "ratio": "1"}
+"""Unit of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What one of the 19 object parameters is, and what others call it.
+
+    Attributes
+    ----------
+    column : str
+        ImageJ's (or BioVoxxel's) column name.
+    label : str
+        The paper's words.
+    symbol : str
+        The paper's symbol, plain text.
+    kind : str
+        One of `KINDS`.
+    step : float
+        The smallest difference that two values can have, whatever the object, in the parameter's unit; 0 where there
+        is none. It is the resolution q of the standard score: s_eff^2 = s^2 + q^2 / 12.
+    skimage : str or None
+        Nearest property of scikit-image's `regionprops_table`.
+    skimage_offset : float or None
+        scikit-image's value plus this is ours; None where it is defined otherwise.
+    """
+
+    column: str
+    label: str
+    symbol: str
+    kind: str
+    step: float = 0.0
+    skimage: str | None = None
+    skimage_offset: float | None = None
+
+    @property
+    def unit(self) -> str:
+        """Unit: ``px``, ``px^2``, ``deg`` or ``1``."""
+        return UNITS[self.kind]
+
+
+PARAMETER_INFO: dict[str, Parameter] = {
+    p.column: p
+    for p in (
+        Parameter("Area", "area", "A", "area", 1.0, "area", 0.0),
+        Parameter("XM", "centre of mass, x", "X_CM", "position", 0.0, "centroid-1", 0.5),
+        Parameter("YM", "centre of mass, y", "Y_CM", "position", 0.0, "centroid-0", 0.5),
+        Parameter("Perim.", "perimeter", "P", "length", 0.0, "perimeter"),
+        Parameter("Major", "major axis", "a", "length", 0.0, "axis_major_length"),
+        Parameter("Minor", "minor axis", "b", "length", 0.0, "axis_minor_length"),
+        Parameter("Angle", "ellipse angle", "theta", "angle-axial", 0.0, "orientation"),
+        Parameter("Circ.", "circularity", "C", "ratio"),
+        Parameter("Feret", "Feret diameter", "F", "length", 0.0, "feret_diameter_max"),
+        Parameter("FeretX", "Feret diameter, left end x", "F_X", "position", 1.0),
+        Parameter("FeretY", "Feret diameter, left end y", "F_Y", "position", 1.0),
+        Parameter("FeretAngle", "Feret angle", "theta_F", "angle-axial"),
+        Parameter("MinFeret", "minimum Feret diameter", "F_min", "length"),
+        Parameter("AR", "aspect ratio", "AR", "ratio"),
+        Parameter("Round", "roundness", "R", "ratio"),
+        Parameter("Solidity", "solidity", "S", "ratio", 0.0, "solidity"),
+        Parameter("FeretAR", "Feret aspect ratio", "AR_F", "ratio"),
+        Parameter("Compact", "compactness", "K", "ratio"),
+        Parameter("Extent", "extent", "E", "ratio", 0.0, "extent", 0.0),
+    )
+}
+"""The 19 parameters by ImageJ's column name, in the order of `PARAMETERS`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectTable:
+    """The objects of one image, one row each, in the order of their ids.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
+        What was measured; row i belongs to id i + 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = ObjectTable(np.arange(2.0 * len(MEASURE_COLUMNS)).reshape(2, -1))
+    >>> len(table), table["Area"], table.parameters.shape
+    (2, array([ 2., 29.]), (2, 19))
+    """
+
+    values: Float64
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Column names, `MEASURE_COLUMNS`."""
+        return MEASURE_COLUMNS
+
+    @property
+    def parameters(self) -> Float64:
+        """The 19 parameters: shape (n_objects, 19), order of `PARAMETERS`."""
+        return self.values[:, PARAMETER_SLICE]
+
+    @property
+    def centres(self) -> Float64:
+        """Centres of mass (x, y): shape (n_objects, 2), pixels."""
+        return self.values[:, MEASURE_COLUMNS.index("XM") : MEASURE_COLUMNS.index("YM") + 1]
+
+    def __getitem__(self, column: str) -> Float64:
+        """Return one column: shape (n_objects,)."""
+        return self.values[:, MEASURE_COLUMNS.index(column)]
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+
+def measure_objects(labels: Int32, backend: Backend[Any]) -> ObjectTable:
+    """Measure the objects of a label image.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (rows, columns), int32
+        Ids 1..n in raster order of their first pixel, each one 8-connected set (`Backend.label` gives that).
+    backend : Backend
+        Engine.
+
+    Returns
+    -------
+    ObjectTable
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another dtype or layout, or ids in another order.
+    """
+    return ObjectTable(backend.measure(backend.to_device(labels)))
+
+
+def image_totals(values: Float64) -> tuple[float, float, float]:
+    """Return what is predicted of a whole image: number of objects, total area, mean area.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
+        Object table.
+
+    Returns
+    -------
+    tuple of float
+        N; A in px^2; A / N in px^2, NaN without objects.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image_totals(np.full((2, len(MEASURE_COLUMNS)), 3.0))
+    (2.0, 6.0, 3.0)
+    """
+    n_objects = float(values.shape[0])
+    area = float(values[:, MEASURE_COLUMNS.index("Area")].sum())
+    return n_objects, area, area / n_objects if n_objects else float("nan")
+
+
+def object_table_csv(table: ObjectTable) -> str:
+    """Return the table as CSV text: ImageJ's column names after a column ``row`` that counts from 1.
+
+    Whole numbers are written without a point, all others as the shortest decimal that reads back to the same float64.
+
+    Parameters
+    ----------
+    table : ObjectTable
+        The objects.
+
+    Returns
+    -------
+    str
+        Header line alone for an empty table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> object_table_csv(ObjectTable(np.zeros((0, len(MEASURE_COLUMNS)))))[:27]
+    'row,XStart,YStart,Area,XM,Y'
+    """
+    lines = [",".join(("row", *MEASURE_COLUMNS))]
+    for number, row in enumerate(table.values.tolist(), start=1):
+        lines.append(",".join((str(number), *map(_shortest, row))))
+    return "\n".join(lines) + "\n"
+
+
+def _shortest(value: float) -> str:
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return "NaN" if value != value else repr(value)  # noqa: PLR0124 - the cheapest test for NaN
