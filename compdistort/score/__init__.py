@@ -1,0 +1,60 @@
+"""Standard scores with intervals, and the verdict on each codec."""
+
+from compdistort.score.axial import axial_spread, resultant_length, wrap_axial
+from compdistort.score.bootstrap import bca_interval
+from compdistort.score.convergence import convergence
+from compdistort.score.decision import holm, p_beyond, p_within
+from compdistort.score.delta import delta_area, delta_replicate
+from compdistort.score.epsilon import expected_score, jackknife, paper_score
+from compdistort.score.rates import clopper_pearson, match_rates, null_rates
+from compdistort.score.results import (
+    TOTALS,
+    CodecSamples,
+    CodecScores,
+    ConvergencePoint,
+    DeltaArea,
+    Estimate,
+    Precision,
+    QuantityScore,
+    RawSamples,
+    StudyScores,
+)
+from compdistort.score.serialise import scores_to_dict
+from compdistort.score.spread import bonett_interval, c4, linear_spread, normal_limits, replicates_needed
+from compdistort.score.study import score_study
+
+__all__ = [
+    "TOTALS",
+    "CodecSamples",
+    "CodecScores",
+    "ConvergencePoint",
+    "DeltaArea",
+    "Estimate",
+    "Precision",
+    "QuantityScore",
+    "RawSamples",
+    "StudyScores",
+    "axial_spread",
+    "bca_interval",
+    "bonett_interval",
+    "c4",
+    "clopper_pearson",
+    "convergence",
+    "delta_area",
+    "delta_replicate",
+    "expected_score",
+    "holm",
+    "jackknife",
+    "linear_spread",
+    "match_rates",
+    "normal_limits",
+    "null_rates",
+    "p_beyond",
+    "p_within",
+    "paper_score",
+    "replicates_needed",
+    "resultant_length",
+    "score_study",
+    "scores_to_dict",
+    "wrap_axial",
+]
