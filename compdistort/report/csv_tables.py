@@ -1,0 +1,129 @@
+"""The report's numbers as plain CSV: full precision, empty cells where a value is not defined."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from compdistort.backend.base import PARAMETERS
+from compdistort.report.figures_noise import precision_at
+from compdistort.report.inputs import ReportInput
+from compdistort.report.tables import RATES, pairs
+from compdistort.score.results import Estimate
+
+Rows = Iterable[Sequence[Any]]
+
+
+def csv_tables(report: ReportInput) -> dict[str, str]:
+    """Return the text of every CSV file by its name.
+
+    Parameters
+    ----------
+    report : ReportInput
+        The study.
+    """
+    tables: dict[str, tuple[Sequence[str], Rows]] = {
+        "verdicts.csv": (
+            ("codec", "verdict", "ratio", "target_ratio", "reached", "encoded_bytes", "reasons"),
+            _verdicts(report),
+        ),
+        "scores.csv": (_SCORE_COLUMNS, _scores(report)),
+        "delta_area.csv": (("codec", *_columns("mean_px2"), *_columns("spread_px2")), _delta(report)),
+        "delta_area_histogram.csv": (("codec", "from_px2", "to_px2", "objects"), _histogram(report)),
+        "matching.csv": (("codec", "kind", "count", *_columns("rate"), *_columns("null_rate")), _matching(report)),
+        "shifts.csv": (("quantity", *_columns("shift")), ((n, *_three(e)) for n, e in report.scores.shifts.items())),
+        "uncertainty.csv": (
+            ("total", *_columns("s")),
+            ((n, *_three(e)) for n, e in report.scores.total_uncertainty.items()),
+        ),
+        "convergence.csv": (("n_replicates", "quantity", "relative_half_width"), _convergence(report)),
+        "objects.csv": (("object", *PARAMETERS, *(f"s {name}" for name in PARAMETERS)), _objects(report)),
+        "object_scores.csv": (("codec", "object", *_OBJECT_COLUMNS), _object_scores(report)),
+    }
+    return {name: _text(header, rows) for name, (header, rows) in tables.items()}
+
+
+_SCORE_COLUMNS = (
+    "codec", "quantity", "kind", "raw", "compressed", "s", "s_low", "s_high", "E1", "E1_low", "E1_high", "E1_spread",
+    "E1_rms", "E3", "E3_low", "E3_high", "p_tolerable", "p_intolerable", "decision", "n_objects", "flags",
+)  # fmt: skip
+
+
+_OBJECT_COLUMNS = tuple(f"{name}{end}" for end in ("", " low", " high") for name in PARAMETERS)
+
+
+def _columns(name: str) -> tuple[str, str, str]:
+    return name, f"{name}_low", f"{name}_high"
+
+
+def _three(estimate: Estimate | None) -> tuple[float, float, float]:
+    return (math.nan,) * 3 if estimate is None else (estimate.value, estimate.low, estimate.high)
+
+
+def _text(header: Sequence[str], rows: Rows) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_plain(value) for value in row] for row in rows)
+    return buffer.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """Return what CSV shows: nothing for None and NaN, the shortest digits that give the number back else."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return repr(float(value)) if isinstance(value, float) else value
+
+
+def _verdicts(report: ReportInput) -> Rows:
+    for codec, scores in pairs(report):
+        reasons = "; ".join(scores.reasons)
+        yield codec.codec, scores.verdict, codec.ratio, codec.target_ratio, codec.reached, codec.encoded_bytes, reasons
+
+
+def _scores(report: ReportInput) -> Rows:
+    for codec in report.scores.codecs:
+        for q in codec.quantities:
+            yield (
+                codec.codec, q.name, q.kind, q.raw, q.compressed, *_three(q.uncertainty), *_three(q.paper),
+                q.paper_spread, q.paper_rms, *_three(q.expected), q.p_tolerable, q.p_intolerable, q.decision,
+                q.n_objects, "; ".join(q.flags),
+            )  # fmt: skip
+
+
+def _delta(report: ReportInput) -> Rows:
+    for codec in report.scores.codecs:
+        yield codec.codec, *_three(codec.delta_area.mean), *_three(codec.delta_area.spread)
+    yield "replicates", *_three(None), *report.delta_replicate
+
+
+def _histogram(report: ReportInput) -> Rows:
+    for codec in report.scores.codecs:
+        edges = codec.delta_area.edges
+        yield from ((codec.codec, a, b, n) for a, b, n in zip(edges, edges[1:], codec.delta_area.counts, strict=False))
+
+
+def _matching(report: ReportInput) -> Rows:
+    for codec in report.scores.codecs:
+        for kind in RATES:
+            rates = (*_three(codec.rates.get(kind)), *_three(codec.null_rates.get(kind)))
+            yield codec.codec, kind, getattr(codec.counts, kind), *rates
+
+
+def _convergence(report: ReportInput) -> Rows:
+    for point in report.scores.convergence:
+        yield from ((point.n_replicates, name, width) for name, width in precision_at(point).items())
+
+
+def _objects(report: ReportInput) -> Rows:
+    both = np.concatenate([report.raw_values, report.scores.object_uncertainty], axis=1)
+    yield from ((index, *row) for index, row in enumerate(both.tolist(), start=1))
+
+
+def _object_scores(report: ReportInput) -> Rows:
+    for codec in report.scores.codecs:
+        table = np.concatenate([codec.object_scores, codec.object_low, codec.object_high], axis=1)
+        yield from ((codec.codec, index, *row) for index, row in enumerate(table.tolist(), start=1))

@@ -1,0 +1,61 @@
+"""Every symbol of the report with its meaning."""
+
+from compdistort.report.words import PARAMETER_WORDS, TOTAL_WORDS
+
+SYMBOLS = (
+    ("DN", "Digital number: the grey level that the camera wrote."),
+    ("e⁻", "Photo-electron."),
+    ("K", "Conversion gain in DN/e⁻; its reciprocal in e⁻/DN is given beside it."),
+    ("offset", "Grey level without light, DN."),
+    ("read noise", "Noise without light in e⁻, without the 1/12 DN² that rounding to whole numbers adds."),
+    ("σ of the pixel", "Standard deviation of one pixel over the replicates, DN."),
+    ("replicate", "The raw image with a new draw of sensor noise: what a second exposure would have looked like."),
+    ("χ raw, χ c", "A predicted quantity in the raw image and in its compressed version."),
+    ("s", "Uncertainty of a quantity: its standard deviation over the replicates (the paper's σ raw)."),
+    (
+        "E1",
+        "The paper's standard score ε = (χ raw − χ c) / s. Object means: averaged over objects.",
+    ),
+    (
+        "E3",
+        "Expected standard score: the mean over replicates of χ(replicate) − χ(compressed replicate), over s. "
+        "The verdict rests on it.",
+    ),
+    ("rms", "Root mean square of E1 over objects: unlike a mean, it cannot cancel."),
+    (
+        "margin",
+        "Largest score that is tolerated, in units of s. A score of 1 makes the whole uncertainty 41 % larger, 0.458 "
+        "makes it 10 % larger, 0.32 makes it 5 % larger.",
+    ),
+    ("tolerable", "Every E3 of N, A and the 19 object means is shown to lie within the margin (two one-sided tests)."),
+    ("intolerable", "At least one E3 is shown to lie beyond the margin (Holm's correction over all quantities)."),
+    ("undecided", "Neither is shown, or too few objects are matched: more replicates may decide."),
+    ("p tolerable", "Larger p value of the two one-sided tests that E3 lies within the margin; small means tolerable."),
+    ("p intolerable", "p value that E3 lies beyond the margin, after Holm; small means intolerable."),
+    (
+        "b",
+        "Double-noise shift: (mean over replicates − χ raw) / s. Replicates carry noise twice; beyond ±0.5 they are "
+        "not raw-equivalent for that quantity.",
+    ),
+    ("ΔA", "Area in the raw image minus area after compression, of one matched object, px²."),
+    ("matched", "Objects paired one to one with the nearest centre within the matching radius."),
+    ("lost, new", "Raw objects without partner; objects after compression without raw partner."),
+    ("split, merged", "Raw objects that two or more objects overlap; objects that overlap two or more raw ones."),
+    ("noise alone", "The same rate or spread between replicates and the raw image: the null of a comparison."),
+    ("ratio", "Size against 2 bytes a pixel of the raw file."),
+    ("limited by resolution", "The quantity does not change between replicates, or by less than its own step."),
+    ("event-driven", "A few replicates in which objects split or merge dominate s."),
+    ("out-of-bag", "Error of the forest on annotated pixels that a tree was not trained on."),
+    ("Dice", "2 × overlap / sum of two masks: 1 is perfect agreement."),
+)
+"""Symbols and words of the report, apart from the measured quantities."""
+
+
+def glossary() -> tuple[tuple[str, str], ...]:
+    """Return every symbol with its meaning, the measured quantities last."""
+    measured = {**TOTAL_WORDS, **PARAMETER_WORDS}
+    return (*SYMBOLS, *((name, _sentence(*meaning)) for name, meaning in measured.items()))
+
+
+def _sentence(words: str, unit: str) -> str:
+    return words[:1].upper() + words[1:] + (f", {unit}." if unit else ".")

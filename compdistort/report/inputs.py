@@ -1,0 +1,102 @@
+"""What a report is made of: plain data that the pipeline fills in from a study folder."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from compdistort.backend.base import Float64, Int32, UInt16
+from compdistort.score.results import StudyScores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecImage:
+    """One codec of the study: how it was driven and what it did to the raw image.
+
+    Attributes
+    ----------
+    codec : str
+        Id in the study, e.g. ``jpeg-10``.
+    config : dict
+        The codec as data (its JSON form).
+    description : str
+        The chain in words: depth link, coder, inverse link.
+    ratio : float
+        Compression ratio reached, against 2 bytes a pixel.
+    target_ratio : float or None
+        Ratio asked for; None where the codec has none.
+    reached : bool
+        Whether the target was reached (True where there is none).
+    encoded_bytes : int
+        Size of what would be stored.
+    image : ndarray of shape (rows, columns), uint16 or float32
+        The decoded image on the raw scale.
+    labels : ndarray of shape (rows, columns), int32
+        Its objects.
+    values : ndarray of shape (n_raw_objects, 19), float64
+        Parameters aligned to the raw objects; NaN where unmatched.
+    """
+
+    codec: str
+    config: dict[str, Any]
+    description: str
+    ratio: float
+    target_ratio: float | None
+    reached: bool
+    encoded_bytes: int
+    image: Any
+    labels: Int32
+    values: Float64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportInput:
+    """Everything that one report shows.
+
+    Attributes
+    ----------
+    title : str
+        Name of the study.
+    raw : ndarray of shape (rows, columns), uint16
+        Raw image, DN.
+    labels : ndarray of shape (rows, columns), int32
+        Objects of the raw image.
+    probability : ndarray of shape (rows, columns), float64, or None
+        Foreground probability of the raw image.
+    raw_values : ndarray of shape (n_objects, 19), float64
+        Parameters of the raw objects.
+    sigma_dn : ndarray of shape (rows, columns), float64
+        Standard deviation over replicates of every pixel, DN (from the exact sums).
+    sensor : dict
+        The sensor model as data; ``estimated`` is True where it comes from a single image.
+    classifier : dict
+        Feature set, forest preset, number of trees, out-of-bag error, held-out accuracy and Dice, label source.
+    codecs : tuple of CodecImage
+        In the study's order.
+    scores : StudyScores
+        All scores.
+    delta_replicate : tuple of float
+        sigma of the area difference replicate - raw over matched objects: (mean, low, high), px^2.
+    config : dict
+        The resolved study file.
+    provenance : dict
+        Versions, hashes of the inputs, command lines, sessions.
+    warnings : tuple of str
+        Messages of calibration, training and codecs.
+    truth : dict or None
+        For simulated scenes: what is known (e.g. number of objects, pixel Dice against truth).
+    """
+
+    title: str
+    raw: UInt16
+    labels: Int32
+    probability: Float64 | None
+    raw_values: Float64
+    sigma_dn: Float64
+    sensor: dict[str, Any]
+    classifier: dict[str, Any]
+    codecs: tuple[CodecImage, ...]
+    scores: StudyScores
+    delta_replicate: tuple[float, float, float]
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    warnings: tuple[str, ...] = field(default=())
+    truth: dict[str, Any] | None = None

@@ -1,0 +1,92 @@
+"""The texts that a reader may take along: the methods paragraph and the citation."""
+
+from typing import Any
+
+import compdistort
+from compdistort.report.formatting import number, plain, plural, ratio
+from compdistort.report.inputs import ReportInput
+from compdistort.report.words import from_threshold, value_words
+
+CITATION = (
+    "Pomarico, E. et al. Statistical distortion of supervised learning predictions in optical microscopy induced by "
+    "image compression. Scientific Reports 12, 3464 (2022)."
+)
+DOI = "10.1038/s41598-022-07445-4"
+
+_LAWS = {"poisson-gaussian": "a Poisson-Gaussian law", "gaussian": "a Gaussian law"}
+
+
+def _setting(config: dict[str, Any], path: str, default: Any) -> Any:
+    """Return a setting of the resolved study file by its dotted name."""
+    value: Any = config
+    for part in path.split("."):
+        if not isinstance(value, dict) or value.get(part) is None:
+            return default
+        value = value[part]
+    return value
+
+
+def methods_paragraph(report: ReportInput) -> str:
+    """Return the methods of this study in words that can be pasted into a paper."""
+    return " ".join(
+        [
+            _replicates(report),
+            _chain(report),
+            _codecs(report),
+            _scores(report),
+            f"The method follows Pomarico et al. (2022), doi:{DOI}.",
+        ]
+    )
+
+
+def _replicates(report: ReportInput) -> str:
+    sensor = report.sensor
+    source = "with noise estimated from the raw image itself" if sensor.get("estimated") else "of the sensor model"
+    regions = sensor.get("regions", [])
+    numbers = ""
+    if len(regions) == 1 and sensor.get("kind") != "pixel":
+        one = regions[0]
+        numbers = (
+            f" (conversion gain {number(1 / one['gain_e_per_dn'], 4)} DN/e-, offset {number(one['offset_dn'], 4)} DN, "
+            f"read noise {number(one['read_noise_e'])} e-)"
+        )
+    law = _LAWS.get(_setting(report.config, "noise.law", "poisson-gaussian"), "the sensor's noise law")
+    rows, columns = report.raw.shape
+    return (
+        f"Raw-equivalent replicates ({report.scores.n_replicates}) of the {rows} x {columns} pixel raw image were "
+        f"drawn from {law} {source}{numbers}; random numbers were Philox4x32-10, seed "
+        f"{_setting(report.config, 'noise.seed', 'as recorded')}, computed with compdistort {compdistort.__version__}."
+    )
+
+
+def _chain(report: ReportInput) -> str:
+    kind = _setting(report.config, "segmenter.preset", None) or report.classifier.get("preset")
+    preset = f" (preset {value_words(kind)})" if kind else ""
+    truth = " from a grey-level threshold (no ground truth)" if from_threshold(report.classifier) else ""
+    return (
+        f"Raw image, replicates and compressed versions went through the same pixel classifier, a random forest"
+        f"{preset} trained on sparse annotations{truth}, a probability threshold of "
+        f"{plain(_setting(report.config, 'segmenter.threshold', 0.5))}, labelling with "
+        f"{_setting(report.config, 'measure.connectivity', 8)}-connectivity, and the measurement of 19 parameters an "
+        f"object as ImageJ defines them. Objects were paired one to one by their centres within "
+        f"{plain(_setting(report.config, 'match.radius_px', 3.0))} px."
+    )
+
+
+def _codecs(report: ReportInput) -> str:
+    if not report.codecs:
+        return "No codec was applied."
+    named = "; ".join(f"{c.codec}: {c.description}, {ratio(c.ratio)}" for c in report.codecs)
+    return f"Codecs (ratio against 2 bytes a pixel): {named}."
+
+
+def _scores(report: ReportInput) -> str:
+    scores = report.scores
+    return (
+        f"The uncertainty s of a quantity is its standard deviation over the replicates (Bonett interval). A codec's "
+        f"expected standard score is the mean paired difference between replicate and compressed replicate over s "
+        f"(jackknife interval, {plain(100 * scores.level)} % level). A codec is called tolerable if the expected "
+        f"scores of the number of objects, their total area and all 19 object means "
+        f"({plural(scores.n_objects, 'object')}) pass two one-sided tests against a margin of {plain(scores.margin)}, "
+        f"intolerable if any lies beyond the margin after Holm's correction, and undecided otherwise."
+    )
