@@ -1,0 +1,225 @@
+"""What a study file may say, as frozen pydantic models; `compdistort.study_file` reads one.
+
+The models are frozen, so that what a study was asked to do cannot change while it runs.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from compdistort.errors import ConfigError
+
+SCHEMA_VERSION = 1
+_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+class Section(BaseModel):
+    """A table of the study file: no unknown keys, no change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class InputSection(Section):
+    """Which raw image."""
+
+    raw: Path
+    page: int | None = Field(None, ge=0, description="plane of a multi-page file")
+    truth: Path | None = Field(None, description="true objects of the same field (label image or mask), where known")
+    crop: str | None = Field(None, pattern=r"^\d+:\d+,\d+:\d+$", description='rows and columns, "y0:y1,x0:x1"')
+
+
+class CalibrationSection(Section):
+    """The sensor: a file, an estimate from the raw image, or typed numbers."""
+
+    sensor: Path | None = None
+    estimate: bool = False
+    offset_dn: float | None = None
+    gain_e_per_dn: float | None = Field(None, gt=0)
+    read_noise_e: float | None = Field(None, ge=0)
+    saturation_dn: float | None = Field(None, gt=0)
+    bits: int = Field(16, ge=9, le=16)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "CalibrationSection":
+        typed = self.gain_e_per_dn is not None
+        if typed + self.estimate + (self.sensor is not None) != 1:
+            raise ValueError(
+                "give exactly one of: sensor = FILE, estimate = true, or gain_e_per_dn with offset_dn and read_noise_e"
+            )
+        if typed and (self.offset_dn is None or self.read_noise_e is None):
+            raise ValueError("gain_e_per_dn needs offset_dn and read_noise_e beside it")
+        if self.sensor is not None and self.offset_dn is not None:
+            raise ValueError("offset_dn is part of the sensor file already; remove one of the two")
+        return self
+
+
+class NoiseSection(Section):
+    """The replicates."""
+
+    law: Literal["poisson-gaussian", "gaussian"] = "poisson-gaussian"
+    replicates: int = Field(100, ge=2, le=100_000)
+    seed: int = Field(1, ge=0, lt=2**64)
+
+
+class ThresholdAnnotation(Section):
+    """Annotations made from the raw image itself by two grey levels: no ground truth, and called so."""
+
+    background_below_dn: float
+    foreground_above_dn: float
+    smooth_px: float = Field(0.0, ge=0, le=100, description="Gaussian applied before the levels, standard deviation")
+    local_background_px: float = Field(
+        0.0, ge=0, le=1000, description="Gaussian subtracted as local background; 0 = none"
+    )
+    pixels_per_class: int = Field(2000, ge=10)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "ThresholdAnnotation":
+        if self.background_below_dn > self.foreground_above_dn:
+            raise ValueError("background_below_dn must not exceed foreground_above_dn")
+        return self
+
+
+class SegmenterSection(Section):
+    """The pixel classifier: a model file, or annotations to train one from."""
+
+    model: Path | None = None
+    labels: Path | None = None
+    held_out: Path | None = None
+    threshold_annotation: ThresholdAnnotation | None = None
+    label_source: str = "manual annotations"
+    set: Literal["weka", "ilastik", "plain"] | None = None
+    sigma: tuple[float, ...] = ()
+    preset: Literal["weka", "ilastik"] = "weka"
+    seed: int = Field(0, ge=0, lt=2**32)
+    foreground: int | None = Field(
+        None, ge=1, le=255, description="annotation value of the objects; default: the highest"
+    )
+    threshold: float = Field(0.5, ge=0, le=1)
+    strict: bool = False
+    smoothing_px: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SegmenterSection":
+        given = [name for name in ("model", "labels", "threshold_annotation") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give exactly one of model, labels, threshold_annotation (given: {', '.join(given) or 'none'})"
+            )
+        return self
+
+
+class MeasureSection(Section):
+    """From mask to objects."""
+
+    connectivity: Literal[4, 8] = 8
+    include_holes: bool = False
+    min_size: int = Field(1, ge=1)
+    max_size: int = Field(0, ge=0)
+    exclude_border: bool = False
+
+
+class MatchSection(Section):
+    """Pairing of objects."""
+
+    radius_px: float = Field(3.0, gt=0)
+
+
+class CodecSection(BaseModel):
+    """One codec: its id and name here, its own settings checked by the codec itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    id: str
+    name: str = Field("", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$|^$")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the codec's own settings, `id` included."""
+        return {"id": self.id, **(self.model_extra or {})}
+
+
+class StatisticsSection(Section):
+    """Decisions."""
+
+    margin: float = Field(1.0, gt=0)
+    level: float = Field(0.95, gt=0.5, lt=1)
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    min_matched: float = Field(0.9, ge=0, le=1)
+
+
+class ComputeSection(Section):
+    """Resources. Results do not depend on them."""
+
+    device: str = "auto"
+    threads: int = Field(0, ge=0, description="0 = all processors that this process may use")
+    block: int = Field(0, ge=0, le=1024, description="replicates per committed block; 0 = chosen from their number")
+    max_memory: str = "8GiB"
+
+    @field_validator("max_memory")
+    @classmethod
+    def _parse(cls, text: str) -> str:
+        parse_bytes(text)
+        return text
+
+
+class OutputSection(Section):
+    """Where results go."""
+
+    folder: Path | None = None
+
+
+class StudyConfig(Section):
+    """A whole study file."""
+
+    schema_version: Literal[1]
+    title: str = "compdistort study"
+    input: InputSection
+    calibration: CalibrationSection
+    noise: NoiseSection = NoiseSection()
+    segmenter: SegmenterSection
+    measure: MeasureSection = MeasureSection()
+    match: MatchSection = MatchSection()
+    codec: tuple[CodecSection, ...] = Field(min_length=1)
+    statistics: StatisticsSection = StatisticsSection()
+    compute: ComputeSection = ComputeSection()
+    output: OutputSection = OutputSection()
+
+    @field_validator("codec")
+    @classmethod
+    def _name_codecs(cls, codecs: tuple[CodecSection, ...]) -> tuple[CodecSection, ...]:
+        named = tuple(codec.model_copy(update={"name": codec.name or _default_name(codec)}) for codec in codecs)
+        names = [codec.name for codec in named]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two codecs are called '{twice[0]}': give each a name of its own")
+        return named
+
+
+def _default_name(codec: CodecSection) -> str:
+    """Return e.g. ``jpeg-10`` for a codec without a name."""
+    ratio = (codec.model_extra or {}).get("ratio")
+    return codec.id if ratio is None else f"{codec.id}-{ratio:g}"
+
+
+def parse_bytes(text: str) -> int:
+    """Return the number of bytes that e.g. ``"8GiB"`` means.
+
+    Raises
+    ------
+    ConfigError
+        If it is no size.
+
+    Examples
+    --------
+    >>> parse_bytes("1.5KiB")
+    1536
+    """
+    number = text.rstrip("BKMGTikb").strip()
+    unit = text[len(number) :].strip() or "B"
+    try:
+        value = float(number) * _BYTES[unit]
+    except (KeyError, ValueError):
+        raise ConfigError(f"'{text}' is no size", "write a number and a unit, such as 8GiB or 500MB") from None
+    if not 0 < value < 2**60:
+        raise ConfigError(f"'{text}' is no usable size", "write a number and a unit, such as 8GiB or 500MB")
+    return int(value)
