@@ -40,8 +40,7 @@ class Journal:
         ResourceError
             If the disk is full or the file cannot be written.
         """
-        body = json.dumps(record, sort_keys=True)
-        line = json.dumps({"check": digest(body.encode()), "record": record}, sort_keys=True) + "\n"
+        line = json.dumps({"check": digest(json.dumps(record).encode()), "record": record}) + "\n"
         with resource_errors(self.path), self.path.open("ab+") as stream:
             if stream.tell() and not self._ends_with_newline():
                 line = "\n" + line
@@ -72,7 +71,7 @@ def _checked(line: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
         record: dict[str, Any] = entry["record"]
-        good = entry["check"] == digest(json.dumps(record, sort_keys=True).encode()) and isinstance(record["key"], str)
+        good = entry["check"] == digest(json.dumps(record).encode()) and isinstance(record["key"], str)
     except (ValueError, KeyError, TypeError):
         return None
     return record if good else None

@@ -211,7 +211,10 @@ class StudyStore:
                     array[write.start : stop] = write.data
                     self._sync_rows(array, write.start, stop)
                 arrays[write.name] = {"start": write.start, "stop": stop, "blake2b": _array_digest(write.data)}
-        record = {"key": key, "arrays": arrays, "facts": dict(facts), "seconds": round(seconds, 3)}
+        # Through JSON at once, so that this process sees exactly what a later one will read.
+        record = json.loads(
+            json.dumps({"key": key, "arrays": arrays, "facts": dict(facts), "seconds": round(seconds, 3)})
+        )
         self.journal.append(record)
         self._records[key] = record
 

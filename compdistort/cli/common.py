@@ -1,0 +1,69 @@
+"""What the commands share: printing for people or as JSON, and options that take several words."""
+
+import json
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import typer
+
+JSON_OPTION = typer.Option(False, "--json", help="Print machine-readable results.")
+
+
+class OutputState:
+    """How results are printed: words for people, or one JSON document on stdout with `--json`."""
+
+    @staticmethod
+    def emit(result: dict[str, Any], text: str, *, as_json: bool) -> None:
+        """Print `result` as one JSON document, or `text` for people."""
+        typer.echo(json.dumps(result, allow_nan=False, default=str) if as_json else text)
+
+    @staticmethod
+    def fail(message: str, code: int) -> int:
+        """Print one line on stderr and return the exit code."""
+        typer.echo("compdistort: " + " ".join(message.split()), err=True)
+        sys.stderr.flush()
+        return code
+
+
+def spread_multiple(words: Sequence[str], flags: Collection[str]) -> list[str]:
+    """Repeat a flag before each of its words, which is the form that typer reads.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Command line.
+    flags : collection of str
+        Options that take one or more words.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> spread_multiple(["--flat", "a.tif", "b.tif", "-o", "s.json"], {"--flat"})
+    ['--flat', 'a.tif', '--flat', 'b.tif', '-o', 's.json']
+    """
+    out: list[str] = []
+    current = ""
+    fresh = False
+    for word in words:
+        if word.startswith("-") and not _is_number(word):
+            current = word if word in flags else ""
+            fresh = bool(current)
+            out.append(word)
+        elif current and not fresh:
+            out += [current, word]
+        else:
+            out.append(word)
+            fresh = False
+    return out
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,56 @@
+"""Commands about the program itself: doctor, selftest, demo."""
+
+from pathlib import Path
+
+import typer
+
+from compdistort.cli.common import JSON_OPTION, OutputState
+from compdistort.cli.progress import listener
+
+
+def doctor(
+    device: str = typer.Option("auto", help="auto, cpu, numba, numpy, cuda."), as_json: bool = JSON_OPTION
+) -> None:
+    """Say which engine is chosen and why, and what is installed."""
+    from compdistort.pipeline.environment import doctor as examine  # noqa: PLC0415
+
+    found = examine(device)
+    lines = [f"engine: {found['chosen']} ({found['why']})"]
+    lines += [f"  --device {name}: {text}" for name, text in found["devices"].items()]
+    lines += [f"{found['processors']} processors, {found['memory_gib']} GiB of memory, {found['system']}"]
+    lines += [f"compdistort {found['compdistort']}, Python {found['python']}"]
+    lines += [f"  {name} {version}" for name, version in found["packages"].items()]
+    OutputState.emit(found, "\n".join(lines), as_json=as_json)
+
+
+def selftest(as_json: bool = JSON_OPTION) -> int:
+    """Compare the compiled engine with its slow twin, and both with known answers, in about half a minute."""
+    from compdistort.pipeline.selftest import run_selftest  # noqa: PLC0415
+
+    found = run_selftest()
+    lines = [f"{'ok  ' if item['passed'] else 'FAIL'} {item['name']}: {item['detail']}" for item in found["checks"]]
+    OutputState.emit(found, "\n".join(lines), as_json=as_json)
+    return 0 if found["passed"] else 1
+
+
+def demo(
+    scene: str = typer.Option("spheres", help="spheres (small, sparse) or confluent (large, dense)."),
+    output: Path = typer.Option(Path("demo"), "-o", "--output", help="Folder to make."),
+    replicates: int = typer.Option(100, "-n", "--replicates", min=2, help="Replicates."),
+    seed: int = typer.Option(1, min=0, help="Seed of scene, camera and replicates."),
+    threads: int = typer.Option(None, min=1, help="Threads; results do not depend on them."),
+    progress: str = typer.Option("auto", help="auto, bar, plain, json or none."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Simulate a micrograph with known truth, calibrate its camera, and run a whole study on it."""
+    from compdistort.pipeline.demo import run_demo  # noqa: PLC0415
+    from compdistort.pipeline.verdicts import summarise, verdict_table  # noqa: PLC0415
+
+    outcome = run_demo(scene, output, n_replicates=replicates, seed=seed, threads=threads, progress=listener(progress))
+    OutputState.emit(summarise(outcome), verdict_table(outcome), as_json=as_json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (doctor, selftest, demo):
+        app.command()(command)

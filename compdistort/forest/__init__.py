@@ -1,0 +1,22 @@
+"""The pixel classifier: trained with scikit-learn on sparse annotations, run from plain arrays, saved as such."""
+
+from compdistort.forest.classifier import Classifier, from_sklearn
+from compdistort.forest.flatten import flatten
+from compdistort.forest.model_file import load_classifier, save_classifier
+from compdistort.forest.presets import PRESETS, Preset, default_spec
+from compdistort.forest.report import HeldOut, TrainingReport
+from compdistort.forest.train import train_classifier
+
+__all__ = [
+    "PRESETS",
+    "Classifier",
+    "HeldOut",
+    "Preset",
+    "TrainingReport",
+    "default_spec",
+    "flatten",
+    "from_sklearn",
+    "load_classifier",
+    "save_classifier",
+    "train_classifier",
+]

@@ -1,0 +1,198 @@
+"""The long part of a study: every replicate, raw and through every codec, in committed blocks.
+
+A replicate depends on its number alone, so threads, blocks, order and interruptions leave no trace in the results.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compdistort.backend.base import PARAMETERS, Float32, Float64, Int32
+from compdistort.codecs import Codec
+from compdistort.errors import InterruptedStudyError
+from compdistort.match import align, match_objects, overlap_counts
+from compdistort.measure import image_totals
+from compdistort.pipeline.inputs import Chain
+from compdistort.pipeline.progress import Progress
+from compdistort.score.results import TOTALS
+from compdistort.store import ArrayWrite, StudyStore
+
+SUMMARY = (*TOTALS, "n_raw", "n_other", "matched", "lost", "new", "split", "merged")
+"""Columns of the summary arrays."""
+RAW = ""
+"""Name of the row of a replicate that went through no codec."""
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """The raw image's objects, to which everything else is aligned.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
+        Its object table.
+    labels : ndarray of shape (rows, columns), int32
+        Its label image.
+    radius_px : float
+        Largest distance of two centres that are called the same object.
+    codecs : dict of str to Codec
+        Codecs by name, their knobs fixed on the raw image.
+    """
+
+    values: Float64
+    labels: Int32
+    radius_px: float
+    codecs: dict[str, Codec]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image against the reference: parameters by raw object (NaN unmatched), and `SUMMARY`."""
+
+    values: Float32
+    summary: Float64
+
+
+class StopFlag:
+    """Whether the study was asked to stop."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.reason = ""
+
+    def set(self, reason: str) -> None:
+        """Ask for a stop."""
+        self.reason = reason
+        self._event.set()
+
+    def check(self) -> None:
+        """Raise if a stop was asked for.
+
+        Raises
+        ------
+        InterruptedStudyError
+            With the reason and the way to go on.
+        """
+        if self._event.is_set():
+            raise InterruptedStudyError(f"stopped by {self.reason}", "go on with `compdistort resume`")
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Let SIGTERM, SIGINT and SIGUSR1 ask for a stop while the block runs (main thread only)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handler(number: int, _frame: FrameType | None) -> None:
+            self.set(signal.Signals(number).name)
+
+        before = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+
+
+def against_reference(chain: Chain, reference: Reference, image: NDArray[Any]) -> Row:
+    """Run one image through the chain and align its objects to the reference."""
+    found = chain.backend.image_objects(np.ascontiguousarray(image), chain.bank, chain.classifier.forest, chain.rule)
+    pairs = match_objects(reference.values, found.values, reference.radius_px)
+    counts = overlap_counts(reference.labels, found.labels, pairs)
+    return Row(
+        align(reference.values, found.values, pairs).astype(np.float32),
+        np.array([*image_totals(found.values), *astuple(counts)], np.float64),
+    )
+
+
+def replicate_rows(chain: Chain, reference: Reference, index: int, stop: StopFlag) -> dict[str, Row]:
+    """Draw replicate `index` and return its row, and its row through every codec."""
+    image = chain.backend.replicate(chain.raw, chain.noise, chain.key, range(index, index + 1))[0]
+    rows = {RAW: against_reference(chain, reference, image)}
+    for name, codec in reference.codecs.items():
+        stop.check()
+        decoded = codec.apply(image).decoded
+        same = decoded.dtype == image.dtype and np.array_equal(decoded, image)
+        rows[name] = rows[RAW] if same else against_reference(chain, reference, decoded)
+    return rows
+
+
+def array_names(codec: str) -> tuple[str, str]:
+    """Return the store names of a codec's replicate values and summaries (`RAW`: of the replicates themselves)."""
+    head = "replicates" if codec == RAW else f"codecs/{codec}/replicates"
+    return f"{head}/values", f"{head}/summary"
+
+
+def block_key(start: int) -> str:
+    """Return the journal key of the block that starts at replicate `start`."""
+    return f"replicates/{start:06d}"
+
+
+def make_arrays(store: StudyStore, reference: Reference, n_replicates: int, block: int) -> None:
+    """Make the arrays that the blocks fill."""
+    for name in (RAW, *reference.codecs):
+        values, summary = array_names(name)
+        store.make_array(values, (n_replicates, len(reference.values), len(PARAMETERS)), "<f4", block)
+        store.make_array(summary, (n_replicates, len(SUMMARY)), "<f8", block)
+
+
+def run_blocks(
+    chain: Chain,
+    reference: Reference,
+    store: StudyStore,
+    *,
+    n_replicates: int,
+    block: int,
+    threads: int,
+    stop: StopFlag,
+    progress: Progress,
+) -> None:
+    """Compute and commit every block that is not there yet.
+
+    Raises
+    ------
+    InterruptedStudyError
+        If a stop was asked for: the block in work is dropped, the others are committed.
+    """
+    make_arrays(store, reference, n_replicates, block)
+    starts = [start for start in range(0, n_replicates, block) if not store.has(block_key(start))]
+    lengths = {start: min(block, n_replicates - start) for start in range(0, n_replicates, block)}
+    done = n_replicates - sum(lengths[start] for start in starts)
+    progress.start(n_replicates, done)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for start in starts:
+                began = time.monotonic()
+                rows: list[dict[str, Row]] = []
+                work = range(start, start + lengths[start])
+                for row in pool.map(lambda index: _guarded(chain, reference, index, stop), work):
+                    rows.append(row)
+                    progress.advance(done + len(rows))
+                store.commit(block_key(start), _writes(rows, start, reference), {}, time.monotonic() - began)
+                done += len(rows)
+    finally:
+        progress.finish()
+
+
+def _guarded(chain: Chain, reference: Reference, index: int, stop: StopFlag) -> dict[str, Row]:
+    stop.check()
+    return replicate_rows(chain, reference, index, stop)
+
+
+def _writes(rows: list[dict[str, Row]], start: int, reference: Reference) -> list[ArrayWrite]:
+    writes = []
+    for name in (RAW, *reference.codecs):
+        values, summary = array_names(name)
+        writes.append(ArrayWrite(values, np.stack([row[name].values for row in rows]), start))
+        writes.append(ArrayWrite(summary, np.stack([row[name].summary for row in rows]), start))
+    return writes

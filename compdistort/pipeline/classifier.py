@@ -1,0 +1,110 @@
+"""The classifier of a study: loaded, or trained from annotations, with what a reader must know about it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compdistort.backend.base import Backend, UInt8, UInt16
+from compdistort.config import StudyConfig
+from compdistort.errors import AnnotationError, ModelFileError
+from compdistort.features import FeatureSpec
+from compdistort.forest import Classifier, default_spec, load_classifier, train_classifier
+from compdistort.io.annotations import read_annotations
+from compdistort.pipeline.annotation import annotate_by_threshold
+from compdistort.pipeline.inputs import crop_of
+from compdistort.pipeline.progress import Progress
+
+THRESHOLD_SOURCE = "annotations from a threshold: no ground truth"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedClassifier:
+    """A classifier and what the report says of it.
+
+    Attributes
+    ----------
+    classifier : Classifier
+        Ready for use.
+    report : dict
+        Feature set, preset, trees, out-of-bag error, held-out accuracy and Dice, source of the annotations.
+    warnings : tuple of str
+        What a reader must know.
+    """
+
+    classifier: Classifier
+    report: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+def obtain_classifier(config: StudyConfig, raw: UInt16, backend: Backend[Any], progress: Progress) -> TrainedClassifier:
+    """Return the classifier that a study asks for.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        The study.
+    raw : ndarray of shape (rows, columns), uint16
+        Raw image, DN.
+    backend : Backend
+        Computes the features.
+    progress : Progress
+        Listener.
+
+    Returns
+    -------
+    TrainedClassifier
+
+    Raises
+    ------
+    AnnotationError, ModelFileError, ImageFormatError
+        Annotations or a model that cannot be used.
+    """
+    section = config.segmenter
+    if section.model is not None:
+        return _loaded(section.model, raw.ndim)
+    labels, held_out, source = _annotations(config, raw)
+    progress.say(f"training the classifier: preset {section.preset}, {source}")
+    spec = FeatureSpec(set=section.set, sigmas=section.sigma) if section.set else _default(config)
+    classifier, report = train_classifier(
+        raw,
+        labels,
+        spec,
+        preset=section.preset,
+        seed=section.seed,
+        backend=backend,
+        held_out=held_out,
+        foreground=section.foreground,
+    )
+    return TrainedClassifier(
+        classifier=classifier,
+        report={**report.to_dict(), "label_source": source},
+        warnings=(*report.warnings, *([source] if source == THRESHOLD_SOURCE else [])),
+    )
+
+
+def _default(config: StudyConfig) -> FeatureSpec:
+    spec = default_spec(config.segmenter.preset)
+    return FeatureSpec(set=spec.set, sigmas=config.segmenter.sigma) if config.segmenter.sigma else spec
+
+
+def _loaded(path: Path, ndim: int) -> TrainedClassifier:
+    classifier = load_classifier(path)
+    if classifier.ndim != ndim:
+        raise ModelFileError(
+            f"{path}: was trained on images with {classifier.ndim} axes, the raw image has {ndim}", "train one for it"
+        )
+    source = f"model file {path.name}"
+    return TrainedClassifier(classifier=classifier, report={"label_source": source, **classifier.training})
+
+
+def _annotations(config: StudyConfig, raw: UInt16) -> tuple[UInt8, UInt8 | None, str]:
+    """Return training annotations, held-out annotations where given, and where they come from."""
+    section = config.segmenter
+    if section.threshold_annotation is not None:
+        return annotate_by_threshold(raw, section.threshold_annotation, section.seed), None, THRESHOLD_SOURCE
+    if section.labels is None:
+        raise AnnotationError("[segmenter] names neither model nor annotations", "set labels = FILE")
+    crop = crop_of(config)
+    labels = read_annotations(section.labels, raw.shape, crop=crop)
+    held_out = None if section.held_out is None else read_annotations(section.held_out, raw.shape, crop=crop)
+    return labels, held_out, section.label_source

@@ -1,0 +1,111 @@
+"""What a study ran on: versions, machine, engine. For provenance and for `doctor`."""
+
+import hashlib
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import compdistort
+from compdistort.backend import DEVICES, choose
+from compdistort.errors import CompdistortError
+
+PACKAGES = (
+    "numpy", "scipy", "numba", "llvmlite", "scikit-learn", "tifffile", "imagecodecs", "zarr", "connected-components-3d",
+    "pydantic", "matplotlib",
+)  # fmt: skip
+RNG = "philox4x32-10/v1"
+
+
+def package_version(name: str) -> str:
+    """Return the installed version of a distribution, ``"not installed"`` without one."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def source_digest() -> str:
+    """Return the sha256 over the package's own source, which names what ran better than a version can."""
+    total = hashlib.sha256()
+    root = Path(compdistort.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def usable_processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_bytes() -> int | None:
+    """Return the machine's memory in bytes, None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def software() -> dict[str, Any]:
+    """Return versions: the same on every run of the same installation."""
+    return {
+        "compdistort": compdistort.__version__,
+        "source_sha256": source_digest(),
+        "python": platform.python_version(),
+        "random_numbers": RNG,
+        "packages": {name: package_version(name) for name in PACKAGES},
+    }
+
+
+def session(device: str) -> dict[str, Any]:
+    """Return what is special to this run: command line, machine, engine, start."""
+    choice = choose(device)
+    return {
+        "start": now(),
+        "stop": None,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "processors": usable_processors(),
+        "engine": choice.name,
+        "why": choice.reason,
+        "pid": os.getpid(),
+    }
+
+
+def now() -> str:
+    """Return the time with its zone, ISO 8601."""
+    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+
+
+def doctor(device: str = "auto") -> dict[str, Any]:
+    """Return what works here: chosen engine and why, what every device name gives, versions, machine.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If `device` was asked for by name and is missing.
+    """
+    choice = choose(device)
+    devices = {}
+    for name in DEVICES:
+        try:
+            devices[name] = choose(name).reason
+        except CompdistortError as error:
+            devices[name] = f"unavailable: {error}"
+    memory = memory_bytes()
+    return {
+        "chosen": choice.name,
+        "why": choice.reason,
+        "devices": devices,
+        "processors": usable_processors(),
+        "memory_gib": None if memory is None else round(memory / 2**30, 1),
+        "system": platform.platform(),
+        **software(),
+    }

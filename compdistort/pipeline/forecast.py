@@ -1,0 +1,142 @@
+"""What a study will cost, said before it starts: a crop is run and timed, the rest is arithmetic."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from compdistort.backend.base import PARAMETERS, UInt16
+from compdistort.config import StudyConfig, parse_bytes
+from compdistort.errors import ResourceError
+from compdistort.pipeline.blocks import SUMMARY
+from compdistort.pipeline.environment import usable_processors
+from compdistort.pipeline.inputs import Chain
+
+_CROP = 320
+_BASE_BYTES = 450 * 2**20
+_BYTES_PER_PIXEL = 80
+_SPARE_DISK = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Cost of a study.
+
+    Attributes
+    ----------
+    images : int
+        Images that go through the chain: replicates x (raw + codecs).
+    seconds : float
+        Wall time of the replicate loop.
+    seconds_per_image : float
+        Time of one image on one thread, scaled from a crop.
+    memory_bytes, disk_bytes : int
+        Peak memory of the process; size of the study folder.
+    threads : int
+        Threads used, no more than fit into the memory limit.
+    block : int
+        Replicates per committed block.
+    notes : tuple of str
+        What was changed to fit.
+    """
+
+    images: int
+    seconds: float
+    seconds_per_image: float
+    memory_bytes: int
+    disk_bytes: int
+    threads: int
+    block: int
+    notes: tuple[str, ...] = ()
+
+
+def block_size(config: StudyConfig) -> int:
+    """Return the replicates of one block: about 40 blocks a study, 10 to 64 replicates each, unless set."""
+    n = config.noise.replicates
+    return min(n, config.compute.block or min(64, max(10, -(-n // 40))))
+
+
+def thread_count(config: StudyConfig) -> int:
+    """Return the threads a study asks for."""
+    return config.compute.threads or usable_processors()
+
+
+def _middle(raw: UInt16) -> UInt16:
+    y, x = ((max(0, n - _CROP)) // 2 for n in raw.shape)
+    return raw[y : y + _CROP, x : x + _CROP].copy()
+
+
+def _time_crop(chain: Chain) -> tuple[float, int]:
+    """Return seconds and objects of one chain run on the middle of the image, after a first run that compiles."""
+    crop = _middle(chain.raw)
+    for _ in range(2):
+        began = time.monotonic()
+        found = chain.backend.image_objects(crop, chain.bank, chain.classifier.forest, chain.rule)
+        seconds = time.monotonic() - began
+    scale = chain.raw.size / crop.size
+    return seconds * scale, int(len(found.values) * scale) + 1
+
+
+def _memory(chain: Chain, threads: int) -> int:
+    forest = chain.classifier.forest
+    per_pixel = 4 * forest.n_features + 8 * forest.n_classes + _BYTES_PER_PIXEL
+    return _BASE_BYTES + threads * per_pixel * chain.raw.size
+
+
+def _disk(chain: Chain, config: StudyConfig, objects: int) -> int:
+    sources = 1 + len(config.codec)
+    table = config.noise.replicates * sources * (objects * len(PARAMETERS) * 4 + len(SUMMARY) * 8)
+    pictures = chain.raw.size * (2 + 8 + 16 + 4 * sources + 4 * len(config.codec))
+    return table + pictures + _SPARE_DISK
+
+
+def forecast(chain: Chain, config: StudyConfig) -> Forecast:
+    """Return the cost of a study, its threads reduced to fit `compute.max_memory`.
+
+    Raises
+    ------
+    ResourceError
+        If not even one thread fits.
+    """
+    limit = parse_bytes(config.compute.max_memory)
+    wanted = threads = min(thread_count(config), config.noise.replicates)
+    while threads > 1 and _memory(chain, threads) > limit:
+        threads -= 1
+    memory = _memory(chain, threads)
+    if memory > limit:
+        raise ResourceError(
+            f"compute.max_memory = {config.compute.max_memory} is too small: one image needs {memory / 2**30:.1f} GiB",
+            "raise it, crop the image (input.crop) or choose fewer features",
+        )
+    notes = () if threads == wanted else (f"{threads} of {wanted} threads, to stay inside {config.compute.max_memory}",)
+    seconds, objects = _time_crop(chain)
+    images = config.noise.replicates * (1 + len(config.codec))
+    return Forecast(
+        images=images,
+        seconds=images * seconds / threads,
+        seconds_per_image=seconds,
+        memory_bytes=memory,
+        disk_bytes=_disk(chain, config, objects),
+        threads=threads,
+        block=block_size(config),
+        notes=notes,
+    )
+
+
+def require_disk(folder: Path, needed: int) -> None:
+    """Refuse to start a study that its disk cannot hold.
+
+    Raises
+    ------
+    ResourceError
+        If the free space is too small.
+    """
+    place = folder
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise ResourceError(
+            f"{place}: {free / 2**20:.0f} MiB free, the study needs about {needed / 2**20:.0f} MiB",
+            "free some space or choose another folder with -o",
+        )

@@ -1,0 +1,150 @@
+"""The first block of a study: classifier, raw objects, codecs with their knobs fixed on the raw image."""
+
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+
+from compdistort.backend.base import MEASURE_COLUMNS, Int32
+from compdistort.codecs import Codec, build_codec
+from compdistort.config import StudyConfig
+from compdistort.forest import load_classifier, save_classifier
+from compdistort.io.files import sha256_file
+from compdistort.match import align, match_objects, overlap_counts
+from compdistort.pipeline.blocks import Reference
+from compdistort.pipeline.classifier import TrainedClassifier
+from compdistort.pipeline.inputs import Chain, read_truth
+from compdistort.pipeline.progress import Progress
+from compdistort.segment import segment
+from compdistort.store import ArrayWrite, StudyStore
+
+KEY = "reference"
+MODEL = "model.npz"
+
+
+def codecs_of(config: StudyConfig) -> dict[str, Codec]:
+    """Return the codecs of a study by name, unprepared.
+
+    Raises
+    ------
+    UnknownCodecError, ConfigError
+        If an id or a setting is unknown.
+    """
+    return {section.name: build_codec(section.settings()) for section in config.codec}
+
+
+def restore_classifier(store: StudyStore) -> TrainedClassifier | None:
+    """Return the classifier that the study was started with, None where its file is gone or damaged."""
+    facts = store.facts(KEY)
+    path = store.folder / MODEL
+    if not path.exists() or sha256_file(path) != facts["model_sha256"]:
+        return None
+    return TrainedClassifier(classifier=load_classifier(path), report=facts["classifier"])
+
+
+def build_reference(
+    chain: Chain, config: StudyConfig, store: StudyStore, facts: dict[str, Any], progress: Progress
+) -> Reference:
+    """Compute and commit the raw image's objects and what every codec makes of the raw image.
+
+    Parameters
+    ----------
+    chain : Chain
+        The chain.
+    config : StudyConfig
+        The study.
+    store : StudyStore
+        Where it goes; the classifier is stored beside.
+    facts : dict
+        What else is to be remembered with the reference (input hashes, classifier report, sensor).
+    progress : Progress
+        Listener.
+
+    Returns
+    -------
+    Reference
+    """
+    save_classifier(store.folder / MODEL, chain.classifier)
+    parts = segment(chain.raw, chain.classifier, chain.rule, chain.backend)
+    values = chain.backend.measure(parts.labels)
+    writes = [
+        store.write_whole("reference/raw", chain.raw),
+        store.write_whole("reference/objects", values),
+        store.write_whole("reference/labels", parts.labels),
+        store.write_whole("reference/probability", parts.probability),
+    ]
+    progress.say(
+        f"raw image: {len(values)} objects, total area {values[:, MEASURE_COLUMNS.index('Area')].sum():g} px^2"
+    )
+    prepared: dict[str, Codec] = {}
+    described: dict[str, Any] = {}
+    reference = Reference(values=values, labels=parts.labels, radius_px=config.match.radius_px, codecs=prepared)
+    for name, codec in codecs_of(config).items():
+        prepared[name] = codec.prepare(chain.raw)
+        codec_writes, described[name] = _codec_on_raw(chain, reference, store, name)
+        writes += codec_writes
+        progress.say(f"codec {name}: {described[name]['ratio']:.2f}:1, {described[name]['counts'][1]} objects")
+    facts = {
+        **facts,
+        "codecs": described,
+        "model_sha256": sha256_file(store.folder / MODEL),
+        "truth": _against_truth(chain, config, parts.labels),
+    }
+    store.commit(KEY, writes, facts)
+    return reference
+
+
+def _against_truth(chain: Chain, config: StudyConfig, labels: Int32) -> dict[str, Any] | None:
+    """Return how the raw image's objects compare with the true ones, where these are known."""
+    truth = read_truth(config, chain.raw.shape)
+    if truth is None:
+        return None
+    found, true = labels > 0, truth > 0
+    both = int(found.sum() + true.sum())
+    return {
+        "true objects": int(np.unique(truth[true]).size),
+        "objects found in the raw image": int(labels.max(initial=0)),
+        "true area, px^2": int(true.sum()),
+        "area found in the raw image, px^2": int(found.sum()),
+        "pixel Dice of the raw image against truth": float(2 * (found & true).sum() / both) if both else 1.0,
+    }
+
+
+def load_reference(store: StudyStore, config: StudyConfig) -> Reference:
+    """Return the committed reference."""
+    described = store.facts(KEY)["codecs"]
+    return Reference(
+        values=store.read("reference/objects"),
+        labels=store.read("reference/labels"),
+        radius_px=config.match.radius_px,
+        codecs={name: build_codec(entry["config"]) for name, entry in described.items()},
+    )
+
+
+def _codec_on_raw(
+    chain: Chain, reference: Reference, store: StudyStore, name: str
+) -> tuple[list[ArrayWrite], dict[str, Any]]:
+    """Apply a prepared codec to the raw image; return arrays and facts."""
+    codec = reference.codecs[name]
+    result = codec.apply(chain.raw)
+    found = chain.backend.image_objects(
+        np.ascontiguousarray(result.decoded), chain.bank, chain.classifier.forest, chain.rule
+    )
+    pairs = match_objects(reference.values, found.values, reference.radius_px)
+    counts = overlap_counts(reference.labels, found.labels, pairs)
+    aligned = align(reference.values, found.values, pairs)
+    writes = [
+        store.write_whole(f"codecs/{name}/image", result.decoded),
+        store.write_whole(f"codecs/{name}/labels", found.labels),
+        store.write_whole(f"codecs/{name}/objects", found.values),
+        store.write_whole(f"codecs/{name}/aligned", aligned),
+    ]
+    facts = {
+        "config": codec.get_config(),
+        "description": codec.describe(),
+        "record": result.record,
+        "ratio": result.ratio,
+        "encoded_bytes": result.encoded_bytes,
+        "counts": list(astuple(counts)),
+    }
+    return writes, facts

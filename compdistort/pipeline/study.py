@@ -1,0 +1,270 @@
+"""One study, end to end: run, resume, check, status, report."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from compdistort.config import StudyConfig
+from compdistort.errors import InputError, StoreError
+from compdistort.forest import save_classifier
+from compdistort.pipeline import environment
+from compdistort.pipeline.blocks import Reference, StopFlag, block_key, run_blocks
+from compdistort.pipeline.classifier import TrainedClassifier, obtain_classifier
+from compdistort.pipeline.forecast import Forecast, block_size, forecast, require_disk, thread_count
+from compdistort.pipeline.inputs import Chain, backend_of, build_chain, input_hashes, read_raw, read_sensor, read_truth
+from compdistort.pipeline.outcome import commit_pixels, report_store
+from compdistort.pipeline.progress import Progress, span_words
+from compdistort.pipeline.reference import (
+    KEY,
+    MODEL,
+    build_reference,
+    codecs_of,
+    load_reference,
+    restore_classifier,
+)
+from compdistort.replicate import noise_notices, tables_sha256
+from compdistort.score.results import StudyScores
+from compdistort.store import StudyStore
+from compdistort.study_file import parse_config
+
+PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished study: its folder, its report page and its scores."""
+
+    folder: Path
+    report: Path
+    scores: StudyScores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A study whose inputs are read and checked, before anything is written."""
+
+    chain: Chain
+    trained: TrainedClassifier
+    forecast: Forecast
+
+
+def prepare(config: StudyConfig, progress: Progress, trained: TrainedClassifier | None = None) -> Prepared:
+    """Read and check every input, train the classifier (unless given) and forecast the cost; write nothing."""
+    codecs = codecs_of(config)
+    raw = read_raw(config)
+    read_truth(config, raw.shape)
+    sensor = read_sensor(config, raw)
+    backend = backend_of(config)
+    trained = trained or obtain_classifier(config, raw, backend, progress)
+    chain = build_chain(config, raw, sensor, trained.classifier, backend)
+    for codec in codecs.values():
+        codec.prepare(raw)
+    return Prepared(chain=chain, trained=trained, forecast=forecast(chain, config))
+
+
+def run_study(config: StudyConfig, folder: Path, *, progress: Progress, stop: StopFlag, text: str = "") -> Outcome:
+    """Run a study into a new folder.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        What to do.
+    folder : Path
+        ``NAME.cdist``, must not exist.
+    progress : Progress
+        Listener.
+    stop : StopFlag
+        Lets signals end the study between two images.
+    text : str
+        The study file as given, kept beside the results.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    CompdistortError
+        Bad input before anything is written; InterruptedStudyError later, and `resume_study` goes on.
+    """
+    StudyStore.require_absent(folder)
+    prepared = prepare(config, progress)
+    _announce(prepared.forecast, progress)
+    require_disk(folder, prepared.forecast.disk_bytes)
+    store = StudyStore.create(folder, config.model_dump(mode="json"), text)
+    with store.writing():
+        return _work(store, config, prepared, progress, stop)
+
+
+def resume_study(folder: Path, *, progress: Progress, stop: StopFlag, threads: int | None = None) -> Outcome:
+    """Go on with a study that was stopped; damaged blocks are named and computed again.
+
+    Raises
+    ------
+    StoreLockedError
+        If another process works on it.
+    InputError
+        If an input file is not the one the study was started with.
+    """
+    store = StudyStore.open(folder)
+    config = config_of(store)
+    if threads is not None:
+        config = config.model_copy(update={"compute": config.compute.model_copy(update={"threads": threads})})
+    with store.writing():
+        for key in store.verify():
+            progress.say(f"block {key} is damaged; it is computed again")
+        return _work(store, config, None, progress, stop)
+
+
+def config_of(store: StudyStore) -> StudyConfig:
+    """Return the resolved config of a stored study."""
+    return parse_config(store.document()["config"], str(store.folder))
+
+
+def _announce(cost: Forecast, progress: Progress) -> None:
+    for note in cost.notes:
+        progress.say(note)
+    progress.say(describe_forecast(cost))
+
+
+def describe_forecast(cost: Forecast) -> str:
+    """Return the forecast in one line."""
+    return (
+        f"forecast: {cost.images} images, about {span_words(cost.seconds)} on {cost.threads} threads, "
+        f"{cost.memory_bytes / 2**30:.1f} GiB of memory, {cost.disk_bytes / 2**20:.0f} MiB of disk"
+    )
+
+
+def _work(
+    store: StudyStore,
+    config: StudyConfig,
+    prepared: Prepared | None,
+    progress: Progress,
+    stop: StopFlag,
+) -> Outcome:
+    """Do what is not committed yet, inside the lock."""
+    sessions = store.load_json(PROVENANCE).get("sessions", [])
+    current = environment.session(config.compute.device)
+    store.save_json(PROVENANCE, {"sessions": [*sessions, current]})
+    began = time.monotonic()
+    with stop.on_signals():
+        chain, reference = _reference(store, config, prepared, progress)
+        stop.check()
+        run_blocks(
+            chain,
+            reference,
+            store,
+            n_replicates=config.noise.replicates,
+            block=block_size(config),
+            threads=prepared.forecast.threads if prepared else thread_count(config),
+            stop=stop,
+            progress=progress,
+        )
+        commit_pixels(chain, store, config.noise.replicates)
+    current |= {"stop": environment.now(), "seconds": round(time.monotonic() - began, 1)}
+    store.save_json(PROVENANCE, {"sessions": [*sessions, current]})
+    progress.say("writing the report")
+    page, scores = report_store(store, config)
+    return Outcome(folder=store.folder, report=page, scores=scores)
+
+
+def _reference(
+    store: StudyStore, config: StudyConfig, prepared: Prepared | None, progress: Progress
+) -> tuple[Chain, Reference]:
+    """Return chain and reference: from the store where committed, else computed and committed."""
+    if store.has(KEY):
+        _require_same_inputs(store, config)
+        trained = restore_classifier(store)
+        if trained is None:
+            progress.say("the stored classifier is damaged; it is trained again")
+        prepared = prepare(config, progress, trained)
+        if trained is None:
+            save_classifier(store.folder / MODEL, prepared.chain.classifier)
+        return prepared.chain, load_reference(store, config)
+    prepared = prepared or prepare(config, progress)
+    chain = prepared.chain
+    facts = {
+        "inputs": input_hashes(config),
+        "config": _portable_config(config),
+        "provenance": {**environment.software(), "noise_tables_sha256": tables_sha256(chain.noise)},
+        "sensor": chain.sensor.to_dict(),
+        "classifier": prepared.trained.report,
+        "warnings": [
+            *chain.sensor.source.get("warnings", ()),
+            *chain.sensor.check_image(chain.raw, config.input.raw.name),
+            *noise_notices(chain.raw, chain.sensor, chain.noise),
+            *prepared.trained.warnings,
+        ],
+    }
+    return chain, build_reference(chain, config, store, facts, progress)
+
+
+def _portable_config(config: StudyConfig) -> dict[str, Any]:
+    """Return the config without paths of this machine and without what cannot change a result."""
+    data = config.model_dump(mode="json", exclude={"compute", "output"}, exclude_none=True)
+    for section in ("input", "calibration", "segmenter"):
+        for name, value in getattr(config, section):
+            if isinstance(value, Path):
+                data[section][name] = value.name
+    return data
+
+
+def _require_same_inputs(store: StudyStore, config: StudyConfig) -> None:
+    before = store.facts(KEY)["inputs"]
+    for role, entry in input_hashes(config).items():
+        if before.get(role, {}).get("sha256") != entry["sha256"]:
+            raise InputError(
+                f"{entry['name']} ({role}) is not the file that the study was started with",
+                "put the old file back, or start a new study",
+            )
+
+
+def study_status(folder: Path) -> dict[str, Any]:
+    """Return how far a study is, without changing it."""
+    store = StudyStore.open(folder)
+    config = config_of(store)
+    n, block = config.noise.replicates, block_size(config)
+    done = sum(min(block, n - start) for start in range(0, n, block) if store.has(block_key(start)))
+    page = folder / "report" / "index.html"
+    return {
+        "folder": str(folder),
+        "title": config.title,
+        "reference": store.has(KEY),
+        "replicates_done": done,
+        "replicates": n,
+        "finished": done == n and page.exists(),
+        "report": str(page) if page.exists() else None,
+        "sessions": store.load_json(PROVENANCE).get("sessions", []),
+    }
+
+
+def report_study(folder: Path, output: Path | None = None) -> Outcome:
+    """Write the report of a finished study again.
+
+    Raises
+    ------
+    StoreError
+        If replicates are missing.
+    """
+    store = StudyStore.open(folder)
+    damaged = store.verify()
+    state = study_status(folder)
+    if damaged or state["replicates_done"] < state["replicates"] or not store.has(KEY):
+        raise StoreError(
+            f"{folder}: {state['replicates_done']} of {state['replicates']} replicates are there"
+            + (f", damaged: {', '.join(damaged)}" if damaged else ""),
+            "finish it with `compdistort resume`",
+        )
+    page, scores = report_store(store, config_of(store), output)
+    return Outcome(folder=folder, report=page, scores=scores)
+
+
+def check_study(config: StudyConfig, progress: Progress) -> dict[str, Any]:
+    """Validate every input and forecast the cost; write nothing."""
+    prepared = prepare(config, progress)
+    return {
+        "forecast": asdict(prepared.forecast),
+        "classifier": prepared.trained.report,
+        "text": describe_forecast(prepared.forecast),
+    }

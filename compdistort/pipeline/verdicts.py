@@ -1,0 +1,81 @@
+"""The end of a study in a few lines: for the terminal and as data."""
+
+import math
+from typing import Any
+
+from compdistort.pipeline.study import Outcome
+from compdistort.score.results import CodecScores, Estimate
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _estimate(estimate: Estimate) -> dict[str, float | None]:
+    return {"value": _number(estimate.value), "low": _number(estimate.low), "high": _number(estimate.high)}
+
+
+def _quantity(codec: CodecScores, name: str) -> Any:
+    return next(q for q in codec.quantities if q.name == name)
+
+
+def summarise(outcome: Outcome) -> dict[str, Any]:
+    """Return verdicts, the scores of N and A, and where the report is, JSON-safe."""
+    return {
+        "folder": str(outcome.folder),
+        "report": str(outcome.report),
+        "n_replicates": outcome.scores.n_replicates,
+        "n_objects": outcome.scores.n_objects,
+        "margin": outcome.scores.margin,
+        "warnings": list(outcome.scores.warnings),
+        "codecs": [
+            {
+                "codec": codec.codec,
+                "verdict": codec.verdict,
+                "reasons": list(codec.reasons),
+                "matched": codec.counts.matched,
+                "lost": codec.counts.lost,
+                "new": codec.counts.new,
+                "delta_area_mean_px2": _number(codec.delta_area.mean.value),
+                "delta_area_spread_px2": _number(codec.delta_area.spread.value),
+                **{
+                    name: {"paper": _estimate(q.paper), "expected": _estimate(q.expected), "decision": q.decision}
+                    for name in ("N", "A")
+                    for q in [_quantity(codec, name)]
+                },
+            }
+            for codec in outcome.scores.codecs
+        ],
+    }
+
+
+def _interval(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.value):
+        return "undefined"
+    return f"{estimate.value:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]"
+
+
+def verdict_table(outcome: Outcome) -> str:
+    """Return the verdict table for people, the warnings under it, and the path of the report."""
+    scores = outcome.scores
+    head = ("codec", "verdict", "matched", "E3 of N", "E3 of A", "E1 of A", "first reason")
+    rows = [head]
+    for codec in scores.codecs:
+        number, area = _quantity(codec, "N"), _quantity(codec, "A")
+        rows.append(
+            (
+                codec.codec,
+                codec.verdict,
+                f"{codec.counts.matched}/{codec.counts.n_raw}",
+                _interval(number.expected),
+                _interval(area.expected),
+                f"{area.paper.value:+.2f}" if math.isfinite(area.paper.value) else "undefined",
+                codec.reasons[0] if codec.reasons else "",
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "-" * max(map(len, lines)))
+    lines += [f"warning: {text}" for text in scores.warnings]
+    summary = f"{scores.n_objects} objects, {scores.n_replicates} replicates, margin {scores.margin:g} sigma_raw"
+    return "\n".join([*lines, summary, f"report: {outcome.report}"])

@@ -1,0 +1,107 @@
+"""The command line itself: names, exit codes, one-line errors, machine-readable output."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from compdistort.cli import main
+from compdistort.cli.app import MULTIPLE
+from compdistort.cli.common import spread_multiple
+from compdistort.cli.progress import Plain, listener
+from compdistort.errors import ConfigError
+
+COMMANDS = (
+    "calibrate", "estimate-noise", "synth", "features", "train", "segment", "measure", "init", "check", "run", "resume",
+    "status", "report", "doctor", "demo", "selftest",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_exists_and_explains_itself(command, capsys):
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--json" in out
+
+
+def test_unknown_command_and_option_exit_2_in_one_line(capsys):
+    for words in (["nonsense"], ["doctor", "--nonsense"]):
+        assert main(words) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_no_words_show_help(capsys):
+    assert main([]) in (0, 2)
+    assert "Usage" in capsys.readouterr().out + capsys.readouterr().err
+
+
+def test_doctor_names_the_engine_and_the_missing_device(capsys):
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["chosen"] == "numba"
+    assert "CUDA" in found["why"]
+    assert found["devices"]["cuda"].startswith("unavailable")
+    assert main(["doctor", "--device", "cuda"]) == 4
+    assert main(["doctor", "--device", "quantum"]) == 2
+
+
+def test_selftest_passes(capsys):
+    assert main(["selftest", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["passed"]
+    assert len(found["checks"]) >= 6
+
+
+def test_init_then_check_names_the_missing_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "study.toml"]) == 0
+    assert main(["init", "study.toml"]) == 2
+    capsys.readouterr()
+    assert main(["check", "study.toml", "--progress", "none"]) == 3
+    assert "raw.tif" in capsys.readouterr().err
+
+
+def test_status_of_no_study(tmp_path, capsys):
+    assert main(["status", str(tmp_path)]) == 3
+    assert "is no study folder" in capsys.readouterr().err
+
+
+def test_internal_errors_say_how_to_report(monkeypatch, capsys):
+    def broken(device):
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr("compdistort.pipeline.environment.doctor", broken)
+    assert main(["doctor"]) == 1
+    assert "--debug" in capsys.readouterr().err
+    assert main(["doctor", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_several_words_after_one_flag():
+    words = ["calibrate", "--flat", "a", "b", "--dark", "c", "d", "-o", "s.json"]
+    assert spread_multiple(words, {"--flat", "--dark"}) == [
+        "calibrate", "--flat", "a", "--flat", "b", "--dark", "c", "--dark", "d", "-o", "s.json",
+    ]  # fmt: skip
+    assert {"--flat", "--dark", "--sigma"} <= MULTIPLE
+    assert spread_multiple(["--sigma", "-1.5", "2"], {"--sigma"}) == ["--sigma", "-1.5", "--sigma", "2"]
+
+
+def test_progress_without_a_terminal_is_plain_and_can_be_json(capsys):
+    assert isinstance(listener("auto"), Plain)
+    with pytest.raises(ConfigError):
+        listener("dance")
+    bar = listener("json")
+    bar.start(10, 0)
+    bar.advance(10)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["start", "progress"]
+    assert lines[-1]["done"] == 10
+
+
+def test_module_entry_and_exit_code():
+    done = subprocess.run(
+        [sys.executable, "-m", "compdistort", "doctor", "--device", "cuda"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4
+    assert "\x1b" not in done.stdout + done.stderr
