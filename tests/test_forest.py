@@ -77,7 +77,7 @@ def test_any_number_of_pixels(n_pixels):
 def test_deep_trees_need_more_than_the_first_steps():
     """The lists of pixels that go on are used, several times."""
     estimator = RandomForestClassifier(10, max_features=1, random_state=0).fit(*_training(n=3000, n_features=3))
-    assert flatten(estimator).depth.min() > compiled._FIRST + 2 * compiled._NEXT
+    assert flatten(estimator).depth.max() > compiled._FIRST + 2 * compiled._NEXT
     _assert_exact(estimator, _planes(2000, n_features=3))
 
 
@@ -185,8 +185,9 @@ def test_trees_of_more_than_65536_nodes():
 
 def test_many_features_take_smaller_blocks():
     rows, labels = _training(n_features=400)
-    estimator = ExtraTreesClassifier(60, max_features=1, random_state=0).fit(rows, labels)
+    estimator = ExtraTreesClassifier(20, max_features=1, random_state=0).fit(rows, labels)
     used = np.unique(flatten(estimator).feature).size - 1
+    assert used * compiled._BLOCK > 2**compiled._HALF
     assert compiled._layout(flatten(estimator), used)[0] < compiled._BLOCK
     _assert_exact(estimator, _planes(600, n_features=400))
 
@@ -200,7 +201,8 @@ def test_a_tree_too_large_for_the_compiled_engine_is_refused():
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(width=32, allow_nan=False))
 def test_round_down_never_changes_a_decision(threshold, value):
     down = round_down(np.array([threshold]))
-    near = [np.float32(value), down[0], np.nextafter(down[0], np.float32(np.inf))]
+    with np.errstate(over="ignore", under="ignore"):
+        near = [np.float32(value), down[0], np.nextafter(down[0], np.float32(np.inf))]
     for x in near:
         assert (float(x) <= threshold) == bool(x <= down[0])
 

@@ -99,7 +99,7 @@ class _Bomb:
 def test_pickle_is_refused_by_name_and_never_run(tmp_path, protocol):
     marker, path = tmp_path / "ran", tmp_path / "model.npz"
     path.write_bytes(pickle.dumps(_Bomb(marker), protocol=protocol))
-    with pytest.raises(ModelFileError, match="pickle|unknown kind"):
+    with pytest.raises(ModelFileError, match=r"a Python pickle|an old Python pickle"):
         load_classifier(path)
     assert not marker.exists()
     pickle.loads(path.read_bytes())
@@ -110,7 +110,7 @@ def test_pickle_is_refused_by_name_and_never_run(tmp_path, protocol):
 def test_joblib_is_refused_by_name_and_never_run(tmp_path, compress):
     marker, path = tmp_path / "ran", tmp_path / "model.npz"
     joblib.dump(_Bomb(marker), path, compress=compress)
-    with pytest.raises(ModelFileError, match="joblib|pickle"):
+    with pytest.raises(ModelFileError, match=r"joblib|pickle"):
         load_classifier(path)
     assert not marker.exists()
 
@@ -276,10 +276,9 @@ def test_flipped_bytes_never_pass_as_another_forest(tmp_path, flips):
     path.write_bytes(content)
     try:
         loaded = load_classifier(path)
-    except ModelFileError as error:
-        assert str(error).startswith(str(path))
-    else:
-        assert _same(loaded, _CLASSIFIER)
+    except ModelFileError:
+        return
+    assert _same(loaded, _CLASSIFIER)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

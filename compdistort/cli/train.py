@@ -43,13 +43,12 @@ def train(
     judged; the forest that is written is trained on all of them.
     """
     # Imported here: `compdistort --help` must not load SciPy and the image codecs.
-    from compdistort.backend import get_backend  # noqa: PLC0415
     from compdistort.pipeline.training import TrainOptions, describe_training, train_files  # noqa: PLC0415
 
     options = TrainOptions(
         preset=preset, set_name=name, sigmas=tuple(sigma or ()), foreground=foreground, seed=seed, balanced=balanced
     )
-    result = train_files(raw, labels, out, options, get_backend(device), held_out or ())
+    result = train_files(raw, labels, out, options, held_out=held_out or (), device=device)
     OutputState.emit(result, describe_training(result), as_json=as_json)
 
 
@@ -78,7 +77,6 @@ def segment(
 ) -> None:
     """Segment an image with a trained classifier; print the number of objects and their total area."""
     # Imported here: `compdistort --help` must not load SciPy and the image codecs.
-    from compdistort.backend import get_backend  # noqa: PLC0415
     from compdistort.pipeline.training import SegmentOptions, describe_segmentation, segment_file  # noqa: PLC0415
 
     options = SegmentOptions(
@@ -93,7 +91,7 @@ def segment(
         probability=probability,
         labels=labels_out,
     )
-    result = segment_file(image, model, out, options, get_backend(device))
+    result = segment_file(image, model, out, options, device)
     OutputState.emit(result, describe_segmentation(result), as_json=as_json)
 
 

@@ -72,9 +72,9 @@ def round_down(threshold: Float64) -> Float32:
     >>> float(round_down(np.array([0.1]))[0]) < 0.1 < float(np.float32(0.1))
     True
     """
-    with np.errstate(over="ignore"):  # above the largest float32: infinity, and stepped back below
+    with np.errstate(over="ignore", under="ignore"):  # above the largest float32: infinity, and stepped back below
         nearest = threshold.astype(np.float32)
-    below = np.nextafter(nearest, np.float32(-np.inf))
+        below = np.nextafter(nearest, np.float32(-np.inf))
     return np.where(nearest.astype(np.float64) > threshold, below, nearest)
 
 

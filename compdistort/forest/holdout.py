@@ -20,6 +20,9 @@ SIDES_PX = (64, 32, 16, 8)
 GAP_PX = 3
 """Training pixels as near as this to a kept-back one are left out of the judged forest."""
 
+MIN_TEST_PIXELS = 10
+"""Fewest kept-back pixels of a class that say anything."""
+
 _SHARE, _MOST, _LEAST = 0.25, 0.4, 0.1
 
 
@@ -72,7 +75,8 @@ def split_blocks(pixels: Annotated, seed: int) -> Split | None:
     Returns
     -------
     Split or None
-        None where a class lies in one spot, so that no square of it can be kept back while another is left.
+        None where a class lies in one spot or has too few pixels, so that no square of it can be kept back while
+        another is left.
     """
     classes, index = np.unique(pixels.value, return_inverse=True)
     for side in SIDES_PX:
@@ -81,7 +85,8 @@ def split_blocks(pixels: Annotated, seed: int) -> Split | None:
         n_test = np.bincount(index[test], minlength=classes.size)
         n_train = np.bincount(index[train], minlength=classes.size)
         total = np.bincount(index)
-        if (n_test >= _LEAST * total).all() and (n_train >= _LEAST * total).all():
+        enough = (n_test >= np.maximum(_LEAST * total, MIN_TEST_PIXELS)).all()
+        if enough and (n_train >= _LEAST * total).all():
             return Split(train=train, test=test, side_px=side)
     return None
 

@@ -36,7 +36,7 @@ _STRANGERS = {
     b"\x80": "a Python pickle", b"\x1f\x8b": "a gzip file (joblib?)", b"BZh": "a bzip2 file (joblib?)",
     b"x\x01": "a zlib stream (joblib?)", b"x\x9c": "a zlib stream (joblib?)", b"x\xda": "a zlib stream (joblib?)",
     b"\xfd7zXZ": "an xz file (joblib?)", b"\x89HDF": "an HDF5 file (ilastik project?)", b"\x93NUMPY": "a single array",
-    b"ZF": "an old joblib file", b"(": "an old Python pickle",
+    b"ZF": "an old joblib file", b"c": "an old Python pickle", b"(": "an old Python pickle",
 }  # fmt: skip
 _DAMAGE = (
     zipfile.BadZipFile, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError,
@@ -103,15 +103,7 @@ def load_classifier(path: Path | str, *, allow_bins: bool = False) -> Classifier
         except CompdistortError as error:
             remedy = error.remedy or _RETRAIN
             raise ModelFileError(f"{path}: {error.what}", remedy) from error
-        except (
-            zipfile.BadZipFile,
-            EOFError,
-            ValueError,
-            KeyError,
-            TypeError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
+        except _DAMAGE as error:
             raise ModelFileError(f"{path}: is damaged ({error})", f"get the file again, or {_RETRAIN}") from error
     if classifier.bins is not None and not allow_bins:
         raise ModelFileError(

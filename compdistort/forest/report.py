@@ -83,9 +83,9 @@ class TrainingReport:
         Annotated pixels by class name, all of which the final forest was trained on.
     foreground : str
         Class whose objects are measured.
-    oob_error : float
+    oob_error : float or None
         Fraction of training pixels that the trees which did not see them get wrong. Neighbours of such a pixel were
-        seen, so this is an optimistic figure.
+        seen, so this is an optimistic figure. None where every tree saw every pixel.
     held_out : HeldOut or None
         None where no such estimate was possible.
     warnings : tuple of str
@@ -100,7 +100,7 @@ class TrainingReport:
     balanced: bool
     n_pixels: dict[str, int]
     foreground: str
-    oob_error: float
+    oob_error: float | None
     held_out: HeldOut | None
     warnings: tuple[str, ...]
 
@@ -154,10 +154,10 @@ def judge(probability: Float64, labels: UInt8, classes: Classes, source: str) ->
     )
 
 
-def weaknesses(oob_error: float, held_out: HeldOut | None, why_not: str) -> tuple[str, ...]:
+def weaknesses(oob_error: float | None, held_out: HeldOut | None, why_not: str) -> tuple[str, ...]:
     """Return the sentences that a weak or unjudged classifier deserves."""
     out = []
-    if oob_error > _MANY_OOB_ERRORS:
+    if oob_error is not None and oob_error > _MANY_OOB_ERRORS:
         out.append(f"out-of-bag error is {oob_error:.1%}: the annotations contradict each other or the features")
     if held_out is None:
         out.append(f"no held-out estimate: {why_not}")

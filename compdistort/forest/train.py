@@ -4,6 +4,7 @@ scikit-learn grows the trees. The forest that is returned has seen every annotat
 from a forest of the same kind and seed that has not seen the pixels it is judged on.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ def train_classifier(
         Engine.
     foreground : int, optional
         Annotation value of the objects; default: the highest.
-    held_out : ndarray or sequence of ndarray, optional
+    held_out : ndarray or sequence of ndarray of the shapes of the images, optional
         Annotations of the same images for judging only; pixels annotated in both are not judged. Without them about a
         quarter of `labels` is kept back for a first forest, and the final one is trained on all of `labels` again.
     class_names : sequence of str, optional
@@ -90,13 +91,13 @@ def train_classifier(
     rows = collect_rows(pictures, drawn, spec, backend)
     recipe = Recipe(preset=preset, seed=seed, balanced=balanced)
     estimator = _fit(rows, recipe, oob=True)
+    oob_error, oob_note = _out_of_bag(estimator, rows)
     forest = flatten(estimator)
     if test is None:
         quality, why_not = _judge_split(rows, recipe, backend, classes)
     else:
         quality = _judge(forest, test, backend, classes, "given annotations that were not trained on")
         why_not = ""
-    oob_error = 1.0 - float(estimator.oob_score_)
     report = TrainingReport(
         features=spec,
         image_dtype=pictures[0].dtype.name,
@@ -108,7 +109,7 @@ def train_classifier(
         foreground=classes.names[classes.foreground],
         oob_error=oob_error,
         held_out=quality,
-        warnings=weaknesses(oob_error, quality, why_not),
+        warnings=(*oob_note, *weaknesses(oob_error, quality, why_not)),
     )
     classifier = Classifier(
         features=spec,
@@ -139,8 +140,26 @@ def _checked(labels: Image | Sequence[Image], pictures: list[Image], what: str) 
 
 def _fit(rows: Rows, recipe: Recipe, *, oob: bool) -> Any:
     estimator = build_estimator(recipe.preset, recipe.seed, balanced=recipe.balanced, oob=oob)
-    estimator.fit(rows.features, rows.pixels.value)
+    with warnings.catch_warnings():
+        # Said in our own words by `_out_of_bag`.
+        warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
+        estimator.fit(rows.features, rows.pixels.value)
     return estimator
+
+
+def _out_of_bag(estimator: Any, rows: Rows) -> tuple[float | None, tuple[str, ...]]:
+    """Return the error over pixels that some tree did not see, and a note where there are pixels that all trees saw.
+
+    With balanced classes, scikit-learn draws the few pixels of a rare class for nearly every tree.
+    """
+    votes = np.nan_to_num(estimator.oob_decision_function_)
+    judged = votes.sum(axis=1) > 0
+    if not judged.any():
+        return None, ("no out-of-bag error: every tree saw every annotated pixel",)
+    found = estimator.classes_[votes[judged].argmax(axis=1)]
+    error = float((found != rows.pixels.value[judged]).mean())
+    n_seen = int((~judged).sum())
+    return error, (f"out-of-bag error leaves out {n_seen} pixels that every tree saw",) if n_seen else ()
 
 
 def _classes(drawn: list[UInt8], names: Sequence[str] | None, foreground: int | None) -> Classes:
@@ -164,7 +183,10 @@ def _judge_split(rows: Rows, recipe: Recipe, backend: Backend[Any], classes: Cla
     """Judge a forest that was trained without some squares of the annotations; say why where that is impossible."""
     split = split_blocks(rows.pixels, recipe.seed)
     if split is None:
-        return None, "the annotations of a class lie in one spot; annotate more places, or give held-out annotations"
+        return (
+            None,
+            "a class is annotated in one spot or by few pixels; annotate more places, or give held-out annotations",
+        )
     first = _fit(rows.take(split.train), recipe, oob=False)
     source = (
         f"annotations in squares of {split.side_px} px kept back from a first forest; "

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import Backend, Int32, SegmentRule
+from compdistort.backend import get_backend
+from compdistort.backend.base import Int32, SegmentRule
 from compdistort.errors import ConfigError, ImageFormatError
 from compdistort.features import FeatureSpec
 from compdistort.forest import Classifier, default_spec, load_classifier, save_classifier, train_classifier
@@ -97,8 +98,9 @@ def train_files(
     labels: Sequence[Path],
     out: Path,
     options: TrainOptions,
-    backend: Backend[Any],
+    *,
     held_out: Sequence[Path] = (),
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Train a classifier on annotated raw images and write it.
 
@@ -110,10 +112,10 @@ def train_files(
         Model file.
     options : TrainOptions
         How.
-    backend : Backend
-        Engine of the features.
     held_out : sequence of Path
         Annotations for judging only, one for each image; empty keeps back a part of `labels` for that.
+    device : str
+        Engine of the features; see `get_backend`.
 
     Returns
     -------
@@ -142,7 +144,7 @@ def train_files(
         spec,
         options.preset,
         options.seed,
-        backend,
+        get_backend(device),
         foreground=options.foreground,
         held_out=judged or None,
         balanced=options.balanced,
@@ -170,8 +172,9 @@ def describe_training(result: dict[str, Any]) -> str:
         f"{'classes weigh the same' if result['balanced'] else 'pixels weigh the same'}), "
         f"features {result['features']['set']}",
         f"trained on {counts}; objects are {result['foreground']} (value {result['foreground_value']}, --foreground)",
-        f"out-of-bag error {result['oob_error']:.4f} (optimistic: neighbours of a pixel were seen)",
     ]
+    if result["oob_error"] is not None:
+        lines.append(f"out-of-bag error {result['oob_error']:.4f} (optimistic: neighbours of a pixel were seen)")
     quality = result["held_out"]
     if quality is not None:
         recall = ", ".join(f"{name} {value:.4f}" for name, value in quality["recall"].items())
@@ -182,7 +185,7 @@ def describe_training(result: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"warning: {text}" for text in result["warnings"])])
 
 
-def segment_file(path: Path, model: Path, out: Path, options: SegmentOptions, backend: Backend[Any]) -> dict[str, Any]:
+def segment_file(path: Path, model: Path, out: Path, options: SegmentOptions, device: str = "auto") -> dict[str, Any]:
     """Segment an image file and write the mask.
 
     Parameters
@@ -195,8 +198,8 @@ def segment_file(path: Path, model: Path, out: Path, options: SegmentOptions, ba
         Mask, 8 bit, 0 and 255: the pixels of all objects that pass the rules.
     options : SegmentOptions
         Rules, and further files to write.
-    backend : Backend
-        Engine.
+    device : str
+        Engine; see `get_backend`.
 
     Returns
     -------
@@ -216,7 +219,7 @@ def segment_file(path: Path, model: Path, out: Path, options: SegmentOptions, ba
     classifier = load_classifier(model)
     image = read_image(path, kind="any")
     _check_grey_values(path, image, classifier)
-    parts = segment(image, classifier, options.rule(classifier.foreground, image.ndim), backend)
+    parts = segment(image, classifier, options.rule(classifier.foreground, image.ndim), get_backend(device))
     write_image(out, parts.mask)
     if options.probability is not None:
         write_tiff(options.probability, parts.probability.astype(np.float32))

@@ -90,18 +90,20 @@ class _Packed:
 
 
 def _layout(forest: FlatForest, n_used: int) -> tuple[int, int]:
-    """Return the largest block for which child and place fit 32 bits together, and the bits of the place."""
-    largest = int(np.diff(np.append(forest.root, forest.feature.size)).max())
-    block = _BLOCK
-    while block >= _LANES:
-        place_bits, child_bits = (n_used * block).bit_length(), largest.bit_length()
-        if max(place_bits, child_bits) <= _HALF:
-            return block, _HALF
-        if place_bits + child_bits <= 2 * _HALF:
-            return block, place_bits
-        block //= 2
+    """Return pixels in a block and bits of a feature's place, so that child and place fit 32 bits together.
+
+    16 bits for each are the fast layout, to which the block is cut; a huge tree gets more bits for its children.
+    """
+    child_bits = int(np.diff(np.append(forest.root, forest.feature.size)).max()).bit_length()
+    for limit in (_HALF, 2 * _HALF - child_bits):
+        block = _BLOCK
+        while block >= _LANES:
+            place_bits = (n_used * block).bit_length()
+            if place_bits <= limit and child_bits <= 2 * _HALF - limit:
+                return block, limit
+            block //= 2
     raise ConfigError(
-        f"a tree of {largest} nodes over {n_used} features is too large for the compiled engine",
+        f"a tree of up to {2**child_bits} nodes over {n_used} features is too large for the compiled engine",
         "train with max_leaf_nodes, or use --device numpy",
     )
 
