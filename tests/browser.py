@@ -42,7 +42,8 @@ def open_page(path, tmp_path, width=1280):
     """Return (DOM, console messages) of a local page."""
     command = [
         find_chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-        "--disable-component-update", "--disable-dev-shm-usage", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}",
+        "--disable-component-update", "--disable-dev-shm-usage", "--no-first-run",
+        f"--user-data-dir={tmp_path / 'profile'}",
         f"--window-size={width},1000", "--enable-logging=stderr", "--v=0", "--virtual-time-budget=4000", "--dump-dom",
         path.as_uri(),
     ]  # fmt: skip

@@ -88,7 +88,7 @@ def _mean_log_ratio(areas, truth):
 
 def _equivalent(mean, error, n):
     half = stats.t.ppf(1 - ALPHA, n - 1) * error
-    return -BOUND < mean - half and mean + half < BOUND
+    return mean - half > -BOUND and mean + half < BOUND
 
 
 @pytest.fixture(scope="module")
