@@ -114,7 +114,7 @@ def check_image(codec_id: str, image: Image) -> None:
     ----------
     codec_id : str
         For the message.
-    image : ndarray
+    image : ndarray of shape ([planes,] rows, columns)
         Must be uint16 of shape (rows, columns) or (planes, rows, columns).
 
     Raises
@@ -139,9 +139,9 @@ def make_result(
     ----------
     codec_id : str
         For the message.
-    image : ndarray of uint16
+    image : ndarray of shape ([planes,] rows, columns), uint16
         What was encoded.
-    decoded : ndarray
+    decoded : ndarray of shape ([planes,] rows, columns)
         What came back.
     encoded_bytes : int
         Bytes stored.

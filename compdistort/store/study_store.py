@@ -34,7 +34,7 @@ class ArrayWrite:
     ----------
     name : str
         Path inside the store, e.g. ``replicates/values``.
-    data : ndarray
+    data : ndarray of shape (rows, ...)
         The rows.
     start : int
         First row.
