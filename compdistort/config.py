@@ -71,10 +71,15 @@ class ThresholdAnnotation(Section):
     local_background_px: float = Field(
         0.0, ge=0, le=1000, description="Gaussian subtracted as local background; 0 = none"
     )
+    dark_objects: bool = Field(
+        False, description="objects are darker: levels count downwards from the local background"
+    )
     pixels_per_class: int = Field(2000, ge=10)
 
     @model_validator(mode="after")
     def _ordered(self) -> "ThresholdAnnotation":
+        if self.dark_objects and not self.local_background_px:
+            raise ValueError("dark_objects needs local_background_px, from which its levels count downwards")
         if self.background_below_dn > self.foreground_above_dn:
             raise ValueError("background_below_dn must not exceed foreground_above_dn")
         return self

@@ -58,4 +58,4 @@ def _level_image(raw: UInt16, settings: ThresholdAnnotation) -> Float64:
     level: Float64 = ndimage.gaussian_filter(image, settings.smooth_px) if settings.smooth_px else image
     if settings.local_background_px:
         level = level - ndimage.gaussian_filter(image, settings.local_background_px)
-    return level
+    return -level if settings.dark_objects else level
