@@ -96,6 +96,7 @@ class SegmenterSection(Section):
     set: Literal["weka", "ilastik", "plain"] | None = None
     sigma: tuple[float, ...] = ()
     preset: Literal["weka", "ilastik"] = "weka"
+    balanced: bool = Field(True, description="every class weighs the same, whatever its number of annotated pixels")
     seed: int = Field(0, ge=0, lt=2**32)
     foreground: int | None = Field(
         None, ge=1, le=255, description="annotation value of the objects; default: the highest"

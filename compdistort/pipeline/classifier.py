@@ -74,6 +74,7 @@ def obtain_classifier(config: StudyConfig, raw: UInt16, backend: Backend[Any], p
         backend=backend,
         held_out=held_out,
         foreground=section.foreground,
+        balanced=section.balanced,
     )
     return TrainedClassifier(
         classifier=classifier,
