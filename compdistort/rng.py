@@ -104,8 +104,8 @@ def derive_key(seed: int, stream: int) -> tuple[int, int]:
     return int(words[0]), int(words[1])
 
 
-def uniform_words(key: tuple[int, int], count: int, draw: int = 0) -> UInt32:
-    """Return `count` random words of one draw, e.g. of one bootstrap sample.
+def uniform_words(key: tuple[int, int], count: int, draw: ArrayLike = 0) -> UInt32:
+    """Return `count` random words of every draw, e.g. of every bootstrap sample.
 
     Parameters
     ----------
@@ -113,13 +113,15 @@ def uniform_words(key: tuple[int, int], count: int, draw: int = 0) -> UInt32:
         From `derive_key`.
     count : int
         How many.
-    draw : int
-        Number of the draw, 0 <= draw < 2**32; each has its own words, and a longer draw begins like a shorter one.
+    draw : int or array_like of shape (...), int
+        Numbers of the draws, 0 <= draw < 2**32; each has its own words, and a longer draw begins like a shorter one.
 
     Returns
     -------
-    ndarray of shape (count,), uint32
+    ndarray of shape (..., count), uint32
         Uniform on 0 .. 2**32 - 1.
     """
     groups = np.arange((count + 3) // 4)
-    return np.stack(philox4x32((groups, 0, 0, draw), key), axis=1).reshape(-1)[:count]
+    numbers = np.asarray(draw)[..., None]
+    words = np.stack(philox4x32((groups, 0, 0, numbers), key), axis=-1)
+    return words.reshape(*numbers.shape[:-1], 4 * groups.size)[..., :count]

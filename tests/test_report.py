@@ -361,6 +361,22 @@ def test_estimated_sensor_and_threshold_labels_are_marked(report, tmp_path):
     assert "held out, dice is 50.0 %" in found
 
 
+def test_a_mean_that_hides_changes_of_single_objects_is_named(report):
+    def with_rms(rms, verdict="tolerable"):
+        codec = report.scores.codecs[1]
+        quantities = tuple(
+            dataclasses.replace(q, paper_rms=rms if q.name in ("N", "Feret", "AR") else 0.5) for q in codec.quantities
+        )
+        codec = dataclasses.replace(codec, verdict=verdict, quantities=quantities)
+        return " ".join(
+            problems(dataclasses.replace(report, scores=dataclasses.replace(report.scores, codecs=(codec,))))
+        )
+
+    assert "8-bit keeps the means, but single objects" in with_rms(1.4)
+    assert "in 2 of 19 parameters: Feret by 1.40 s" in with_rms(1.4)
+    assert "single objects" not in with_rms(0.9) + with_rms(1.4, "intolerable")
+
+
 def test_unwritable_folder_is_one_clear_error(report, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match="file"):

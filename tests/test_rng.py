@@ -52,3 +52,11 @@ def test_uniform_words_of_a_longer_draw_begin_like_a_shorter_one():
     assert uniform_words(key, 7, draw=3).tolist() == uniform_words(key, 40, draw=3)[:7].tolist()
     assert uniform_words(key, 40, draw=3).tolist() != uniform_words(key, 40, draw=4).tolist()
     assert uniform_words(key, 0).size == 0
+
+
+def test_uniform_words_of_many_draws_are_those_of_each():
+    key = derive_key(1, Stream.BOOTSTRAP)
+    many = uniform_words(key, 7, np.array([[0, 3], [1, 2**32 - 1]]))
+    assert many.shape == (2, 2, 7)
+    assert many[0, 1].tolist() == uniform_words(key, 7, 3).tolist()
+    assert many[1, 1].tolist() == uniform_words(key, 7, 2**32 - 1).tolist()

@@ -300,22 +300,24 @@ def test_swapping_ends_do_not_inflate_the_uncertainty():
 
 def loop_score(x, d, step, delta=None):
     """Obvious twin: mean over objects of mean(d) / s (or delta / s), again without each replicate in turn."""
+    n = len(x)
+    everyone, without = np.arange(n), [np.delete(np.arange(n), r) for r in range(n)]
+
+    def divisor_of(keep, j):
+        xs = x[keep, j][np.isfinite(x[keep, j])]
+        return max(xs.std(ddof=1) if np.ptp(xs) > 0 else 0.0, step / math.sqrt(12))
+
+    def top(keep, j):
+        return np.nanmean(d[keep, j]) if delta is None else delta[j]
+
+    lasting = [min(divisor_of(keep, j) for keep in without) > 0 for j in range(x.shape[1])]
+    entering = [j for j, lasts in enumerate(lasting) if lasts or not top(everyone, j)]
 
     def statistic(keep):
-        scores = []
-        for j in range(x.shape[1]):
-            s_all = np.nanstd(x[:, j], ddof=1)
-            xs, ds = x[keep, j], d[keep, j]
-            xs, ds = xs[np.isfinite(xs)], ds[np.isfinite(ds)]
-            s = xs.std(ddof=1) if np.ptp(xs) > 0 else 0.0
-            s = max(s, step / math.sqrt(12)) or max(s_all, step / math.sqrt(12))
-            top = ds.mean() if delta is None else delta[j]
-            scores.append(top / s if top else 0.0)
-        return np.mean(scores)
+        return np.mean([top(keep, j) / divisor_of(keep, j) if top(everyone, j) else 0.0 for j in entering])
 
-    n = len(x)
-    value = statistic(np.arange(n))
-    pseudo = np.array([n * value - (n - 1) * statistic(np.delete(np.arange(n), r)) for r in range(n)])
+    value = statistic(everyone)
+    pseudo = np.array([n * value - (n - 1) * statistic(keep) for keep in without])
     return value, pseudo.mean(), pseudo.std(ddof=1) / math.sqrt(n)
 
 
@@ -327,6 +329,7 @@ def test_jackknife_of_all_objects_equals_the_loop(step, seed):
     x[:, 4] = np.where(np.arange(14) == 3, 1.0, 0.0)  # one replicate holds all the spread
     x[rng.random(x.shape) < 0.15] = np.nan
     x[3, 4] = 1.0
+    assert np.count_nonzero((linear_spread(x).left_out == 0).any(axis=0)) == 1
     d = 0.3 + 0.2 * rng.normal(size=x.shape) + np.where(np.isnan(x), np.nan, 0)
     d[rng.random(x.shape) < 0.1] = np.nan
     d[:, 5] = np.where(np.isnan(d[:, 5]), np.nan, 0.0)  # an object that the codec leaves alone
@@ -337,6 +340,27 @@ def test_jackknife_of_all_objects_equals_the_loop(step, seed):
         (paper_score(delta, spread, step, directed).mean, loop_score(x, d, step, delta)),
     ):
         assert (got.value, got.centre, got.standard_error) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("movers", [1, 2])
+def test_an_object_that_one_replicate_alone_moves_has_no_score_without_step(movers):
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(100, 40))
+    x[:, 0] = 0
+    x[:movers, 0] = 0.04
+    d = 0.2 * np.ones_like(x)
+    spread, directed = linear_spread(x), np.ones(40, bool)
+    scores = [expected_score(d, spread, 0.0, directed), paper_score(d[0], spread, 0.0, directed)]
+    assert [math.isnan(score.values[0]) for score in scores] == [movers == 1] * 2
+    assert [(score.n_objects, score.n_undefined) for score in scores] == [(39, 1) if movers == 1 else (40, 0)] * 2
+    for score in scores:
+        if movers == 1:
+            assert score.mean.value == pytest.approx(0.2, rel=0.05)
+            assert abs(score.mean.centre - score.mean.value) < score.mean.standard_error
+        else:  # control: two replicates make an s, the mean is ruined, and the interval says so
+            assert score.mean.value > 1
+            assert score.mean.standard_error > 0.1 * score.mean.value
+    assert expected_score(d, spread, 1.0, directed).n_objects == 40  # with a step nothing is undefined
 
 
 def test_jackknife_of_a_mean_is_the_t_interval():

@@ -18,15 +18,12 @@ class Choice:
 
     Attributes
     ----------
-    asked : str
-        What the user asked for.
     name : str
         Name of the engine.
     reason : str
         One sentence for the log.
     """
 
-    asked: str
     name: str
     reason: str
 
@@ -58,9 +55,9 @@ def choose(device: str = "auto") -> Choice:
             f"device '{device}': this version of compdistort has no CUDA engine yet", "use --device auto or cpu"
         )
     if kind == "auto":
-        return Choice(asked=device, name="numba", reason="CPU engine: this version has no CUDA engine yet")
+        return Choice(name="numba", reason="CPU engine: this version has no CUDA engine yet")
     name = "numba" if kind == "cpu" else kind
-    return Choice(asked=device, name=name, reason=f"asked for by name ({device})")
+    return Choice(name=name, reason=f"asked for by name ({device})")
 
 
 def get_backend(device: str = "auto") -> "Backend[Any]":

@@ -44,7 +44,16 @@ SYMBOLS = (
     ("noise alone", "The same rate or spread between replicates and the raw image: the null of a comparison."),
     ("ratio", "Size against 2 bytes a pixel of the raw file."),
     ("limited by resolution", "The quantity does not change between replicates, or by less than its own step."),
-    ("event-driven", "A few replicates in which objects split or merge dominate s."),
+    (
+        "event-driven",
+        "A few replicates dominate s (kurtosis above 6), or they fall into two groups, as where an object splits or "
+        "its largest diameter turns: s depends on rare events, and needs more replicates.",
+    ),
+    (
+        "changed objects without spread",
+        "Objects that a codec changes although no more than one replicate does: they have no s to divide by and are "
+        "left out. Where they are many, the quantity decides nothing.",
+    ),
     ("out-of-bag", "Error of the forest on annotated pixels that a tree was not trained on."),
     ("Dice", "2 × overlap / sum of two masks: 1 is perfect agreement."),
 )

@@ -82,11 +82,13 @@ def _codecs(report: ReportInput) -> str:
 
 def _scores(report: ReportInput) -> str:
     scores = report.scores
+    matched = plain(100 * _setting(report.config, "statistics.min_matched", 0.9))
     return (
         f"The uncertainty s of a quantity is its standard deviation over the replicates (Bonett interval). A codec's "
         f"expected standard score is the mean paired difference between replicate and compressed replicate over s "
         f"(jackknife interval, {plain(100 * scores.level)} % level). A codec is called tolerable if the expected "
         f"scores of the number of objects, their total area and all 19 object means "
         f"({plural(scores.n_objects, 'object')}) pass two one-sided tests against a margin of {plain(scores.margin)}, "
-        f"intolerable if any lies beyond the margin after Holm's correction, and undecided otherwise."
+        f"intolerable if any lies beyond the margin after Holm's correction, and undecided otherwise; where less "
+        f"than {matched} % of the objects are matched the object means decide nothing."
     )

@@ -114,6 +114,7 @@ def problems(report: ReportInput) -> tuple[str, ...]:
     found = [
         *report.scores.warnings,
         *_verdict_problems(report),
+        *_cancelling_problems(report),
         *_reach_problems(report),
         *own,
         *(text for text in report.warnings if not any(topic in text for topic in said)),
@@ -134,6 +135,20 @@ def _verdict_problems(report: ReportInput) -> Iterable[str]:
         reason = codec.reasons[0] if codec.reasons else _reason(q, report.scores.margin)
         worst.append((_ORDER[codec.verdict], -size, f"codec {codec.codec} is {codec.verdict}: {reason}"))
     return [text for *_, text in sorted(worst)]
+
+
+def _cancelling_problems(report: ReportInput) -> Iterable[str]:
+    """Name the tolerable codecs under which single objects change by more than the margin: a mean can cancel."""
+    margin = report.scores.margin
+    for codec in report.scores.codecs:
+        wide = [q for q in codec.quantities if q.name in PARAMETER_WORDS and q.decides and q.paper_rms > margin]
+        if codec.verdict != "tolerable" or not wide:
+            continue
+        worst = max(wide, key=lambda q: q.paper_rms)
+        yield (
+            f"codec {codec.codec} keeps the means, but single objects change by more than the margin in {len(wide)} of "
+            f"{len(PARAMETER_WORDS)} parameters: {worst.name} by {fixed(worst.paper_rms)} s (rms of E1 over objects)"
+        )
 
 
 def _reason(q: QuantityScore | None, margin: float) -> str:

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.base import Float64
-from compdistort.score.spread import Spread, all_equal, spread_from
+from compdistort.score.spread import NO_SPREAD, Spread, all_equal, spread_from
 
 ROUND_BELOW = 0.3
 """Mean resultant length below which an object is called round: its angle means nothing."""
-_NO_SPREAD = 1e-10  # as in `spread`
 
 
 def wrap_axial(difference: Float64) -> Float64:
@@ -55,7 +54,7 @@ def resultant_length(angles: Float64) -> Float64:
     valid = np.isfinite(angles)
     with np.errstate(invalid="ignore"):
         count = valid.sum(axis=0)
-        cosine, sine = _sums(np.where(valid, angles, np.nan))
+        cosine, sine = _sums(angles)
         length: Float64 = np.hypot(cosine, sine) / count
     return length
 
@@ -93,10 +92,11 @@ def axial_spread(angles: Float64, level: float = 0.95) -> tuple[Spread, NDArray[
         value = np.where(count > 1, np.sqrt(variance), np.nan)
         remaining = count - valid
         left = _variance(total[0] - lacking, total[1] - across, remaining)
-        left[left <= _NO_SPREAD * variance] = 0.0
+        left[left <= NO_SPREAD * variance] = 0.0
         left_out = np.where(remaining > 1, np.sqrt(left), value)
-        directed = ~(np.hypot(cosine, sine) < ROUND_BELOW * count)
-    return spread_from(value, left_out, deviation, count, step=0.0, level=level), directed
+    return spread_from(value, left_out, deviation, count, step=0.0, level=level), ~(
+        resultant_length(angles) < ROUND_BELOW
+    )
 
 
 def _variance(lacking: Float64, across: Float64, count: NDArray[np.int64]) -> Float64:

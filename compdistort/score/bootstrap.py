@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from compdistort.backend.base import Float64
-from compdistort.rng import Stream, derive_key, philox4x32
+from compdistort.rng import Stream, derive_key, uniform_words
 from compdistort.score.results import Estimate
 from compdistort.score.spread import linear_spread
 
@@ -67,9 +67,7 @@ def _resampled(x: Float64, seed: int) -> Float64:
     per_block = max(1, _BLOCK // n)
     for start in range(0, RESAMPLES, per_block):
         stop = min(start + per_block, RESAMPLES)
-        draws = np.arange(start, stop)[:, None]
-        words = np.stack(philox4x32((np.arange((n + 3) // 4), 0, 0, draws), key), axis=-1).reshape(stop - start, -1)
-        words = words[:, :n]
+        words = uniform_words(key, n, np.arange(start, stop))
         chosen = (words.astype(np.uint64) * np.uint64(n) >> np.uint64(32)).astype(np.int64)
         out[start:stop] = x[chosen].std(axis=1, ddof=1)
     return out

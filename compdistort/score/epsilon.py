@@ -8,6 +8,10 @@ other. The interval uses pseudo-values and so lacks the bias of 1 / s (E[1/s] = 
 The divisor is s, but no less than q / sqrt(12) for a quantity of step q (GUM F.2.2.1): s of a quantity that noise moves
 across steps holds its rounding already, and s of one that noise does not move would divide by zero.
 
+Without a step an s of 0 scores nothing, and so does an s that one replicate alone makes: it is 0 without that one, so
+the jackknife cannot tell how uncertain it is. One such object, moved once in 100 replicates by the hundredth of a
+pixel, would score in the hundreds and carry the mean of all others with it.
+
 References
 ----------
 .. [1] Pomarico et al. (2022), Sci. Rep. 12, doi 10.1038/s41598-022-07445-4.
@@ -78,7 +82,7 @@ class Score:
     mean : Jackknife
         Of their mean over objects.
     n_objects, n_undefined : int
-        Objects that entered; objects that changed although nothing varies between replicates (s = 0, no step).
+        Objects that entered; objects that changed although no more than one replicate varies (no step).
     replicate_spread : float
         Standard deviation over replicates of the mean over objects of d_r / s; NaN for E1.
     """
@@ -147,11 +151,11 @@ def paper_score(delta: Float64, spread: Spread, step: float, directed: NDArray[n
         0 where nothing changed, whatever s.
     """
     unchanged = (delta == 0) & directed
-    scale = divisor(spread.value, step)
+    scale, left_scale = divisor(spread.value, step), divisor(spread.left_out, step)
     eligible = np.isfinite(delta) & directed & (spread.count >= _needed(spread))
-    entered, values, undefined = _divided(delta, scale, unchanged, eligible)
+    entered, values, undefined = _divided(delta, scale, left_scale, unchanged, eligible)
     with np.errstate(invalid="ignore", divide="ignore"):
-        left = np.where(unchanged, 0.0, delta) / _left_out_divisor(spread, scale, step)
+        left = np.where(unchanged, 0.0, delta) / left_scale
     return Score(values, _over_objects(values, left, entered, unchanged), int(entered.sum()), undefined)
 
 
@@ -174,14 +178,13 @@ def expected_score(paired: Float64, spread: Spread, step: float, directed: NDArr
     count = known.sum(axis=0)
     d = np.where(known, paired, 0.0)
     unchanged = ~d.any(axis=0) & (count > 0) & directed
-    scale = divisor(spread.value, step)
+    scale, left_scale = divisor(spread.value, step), divisor(spread.left_out, step)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = d.sum(axis=0)
         mean = total / count
         eligible = (count > 1) & directed & (spread.count >= _needed(spread))
-        entered, values, undefined = _divided(mean, scale, unchanged, eligible)
-        left = np.where(count - known > 0, (total - d) / (count - known), mean)
-        left /= _left_out_divisor(spread, scale, step)
+        entered, values, undefined = _divided(mean, scale, left_scale, unchanged, eligible)
+        left = np.where(count - known > 0, (total - d) / (count - known), mean) / left_scale
         single = np.where(known & entered & ~unchanged, d / scale, np.where(known & unchanged, 0.0, np.nan))
     return Score(
         values,
@@ -197,20 +200,19 @@ def _needed(spread: Spread) -> int:
 
 
 def _divided(
-    numerator: Float64, scale: Float64, unchanged: NDArray[np.bool_], eligible: NDArray[np.bool_]
+    numerator: Float64,
+    scale: Float64,
+    left_scale: Float64,
+    unchanged: NDArray[np.bool_],
+    eligible: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], Float64, int]:
-    """Return which objects have a score, the scores, and how many changed although s is 0."""
-    entered = unchanged | (eligible & (scale > 0))
+    """Return which objects have a score, the scores, and how many changed although no more than one replicate did."""
+    scorable = (left_scale > 0).all(axis=0)
+    entered = unchanged | (eligible & scorable)
     values = np.full(numerator.shape, np.nan)
     np.divide(numerator, scale, out=values, where=entered & ~unchanged)
     values[unchanged] = 0.0
-    return entered, values, int(np.count_nonzero(eligible & ~unchanged & (scale == 0)))
-
-
-def _left_out_divisor(spread: Spread, scale: Float64, step: float) -> Float64:
-    """Return the divisor without each replicate; that of all where one replicate holds all the spread."""
-    left = divisor(spread.left_out, step)
-    return np.where(left > 0, left, scale)
+    return entered, values, int(np.count_nonzero(eligible & ~unchanged & ~scorable))
 
 
 def _over_objects(

@@ -13,7 +13,7 @@ from compdistort.score.results import Estimate, QuantityScore
 from compdistort.score.spread import EVENT_DRIVEN, total_estimate
 
 LIMITED = "limited by resolution"
-UNDEFINED = "undefined: changes, but no replicate does"
+UNDEFINED = "undefined: changes, but no more than one replicate does"
 _SHARE = 0.25  # remarks about single objects are made when this share of them is concerned
 _UNLIKE = 3.0  # E1 further than this many standard deviations from E3 ...
 _UNLIKE_LEAST = 0.05  # ... and this much of s

@@ -22,10 +22,11 @@ from compdistort.score.results import Estimate
 EVENT_KURTOSIS = 6.0
 """Above this kurtosis s is called event-driven."""
 EVENT_DRIVEN = "event-driven sigma"
+NO_SPREAD = 1e-10
+"""Rounding leaves this share of a sum of squares where nothing is left."""
 _BONETT_FROM = 5  # its trimmed mean needs n > 4
 _GROUPS_FROM = 20  # values
 _GROUPS = 0.65  # bimodality coefficient: normal 0.33, uniform 0.56, two equal groups five of their own s apart 0.66
-_NO_SPREAD = 1e-10  # rounding leaves this share of a sum of squares where nothing is left
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,7 +178,7 @@ def linear_spread(x: Float64, step: float = 0.0, level: float = 0.95) -> Spread:
         value = np.where(count > 1, np.sqrt(m2 / (count - 1)), np.nan)
         remaining = count - valid
         left = m2 - np.square(deviation) * (count / (count - 1.0))
-        left[left <= _NO_SPREAD * m2] = 0.0
+        left[left <= NO_SPREAD * m2] = 0.0
         left_out = np.where(remaining > 1, np.sqrt(left / (remaining - 1.0)), value)
     return spread_from(value, left_out, x, count, step=step, level=level)
 
