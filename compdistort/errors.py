@@ -4,9 +4,6 @@ A message is one line: what is wrong, where, with which value; `remedy` says wha
 printed together. Each leaf also inherits the builtin exception that a caller of the library would catch.
 """
 
-from collections.abc import Sequence
-
-EXIT_OK = 0
 EXIT_INTERNAL = 1
 EXIT_USAGE = 2
 EXIT_INPUT = 3
@@ -101,27 +98,3 @@ class InterruptedStudyError(CompdistortError):
     """The study was stopped; what is committed stays, and `resume` goes on from there."""
 
     exit_code = EXIT_INTERRUPTED
-
-
-class DegenerateUncertaintyError(CompdistortError, ArithmeticError):
-    """A standard score needs an uncertainty above zero; `labels` names the values that have none.
-
-    Parameters
-    ----------
-    what : str
-        What is wrong.
-    labels : sequence of str, optional
-        Names of the values without spread.
-    remedy : str, optional
-        What to do.
-    """
-
-    exit_code = EXIT_INPUT
-
-    def __init__(self, what: str, labels: Sequence[str] = (), remedy: str = "") -> None:
-        super().__init__(what, remedy)
-        self.labels = tuple(labels)
-
-
-class CompdistortWarning(UserWarning):
-    """Root of the package's warnings: results exist, but something about them needs the reader's attention."""

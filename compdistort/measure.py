@@ -33,8 +33,6 @@ class Parameter:
         ImageJ's (or BioVoxxel's) column name.
     label : str
         The paper's words.
-    symbol : str
-        The paper's symbol, plain text.
     kind : str
         One of `KINDS`.
     step : float
@@ -48,7 +46,6 @@ class Parameter:
 
     column: str
     label: str
-    symbol: str
     kind: str
     step: float = 0.0
     skimage: str | None = None
@@ -63,25 +60,25 @@ class Parameter:
 PARAMETER_INFO: dict[str, Parameter] = {
     p.column: p
     for p in (
-        Parameter("Area", "area", "A", "area", 1.0, "area", 0.0),
-        Parameter("XM", "centre of mass, x", "X_CM", "position", 0.0, "centroid-1", 0.5),
-        Parameter("YM", "centre of mass, y", "Y_CM", "position", 0.0, "centroid-0", 0.5),
-        Parameter("Perim.", "perimeter", "P", "length", 0.0, "perimeter"),
-        Parameter("Major", "major axis", "a", "length", 0.0, "axis_major_length"),
-        Parameter("Minor", "minor axis", "b", "length", 0.0, "axis_minor_length"),
-        Parameter("Angle", "ellipse angle", "theta", "angle-axial", 0.0, "orientation"),
-        Parameter("Circ.", "circularity", "C", "ratio"),
-        Parameter("Feret", "Feret diameter", "F", "length", 0.0, "feret_diameter_max"),
-        Parameter("FeretX", "Feret diameter, left end x", "F_X", "position", 1.0),
-        Parameter("FeretY", "Feret diameter, left end y", "F_Y", "position", 1.0),
-        Parameter("FeretAngle", "Feret angle", "theta_F", "angle-axial"),
-        Parameter("MinFeret", "minimum Feret diameter", "F_min", "length"),
-        Parameter("AR", "aspect ratio", "AR", "ratio"),
-        Parameter("Round", "roundness", "R", "ratio"),
-        Parameter("Solidity", "solidity", "S", "ratio", 0.0, "solidity"),
-        Parameter("FeretAR", "Feret aspect ratio", "AR_F", "ratio"),
-        Parameter("Compact", "compactness", "K", "ratio"),
-        Parameter("Extent", "extent", "E", "ratio", 0.0, "extent", 0.0),
+        Parameter("Area", "area", "area", 1.0, "area", 0.0),
+        Parameter("XM", "centre of mass, x", "position", 0.0, "centroid-1", 0.5),
+        Parameter("YM", "centre of mass, y", "position", 0.0, "centroid-0", 0.5),
+        Parameter("Perim.", "perimeter", "length", 0.0, "perimeter"),
+        Parameter("Major", "major axis", "length", 0.0, "axis_major_length"),
+        Parameter("Minor", "minor axis", "length", 0.0, "axis_minor_length"),
+        Parameter("Angle", "ellipse angle", "angle-axial", 0.0, "orientation"),
+        Parameter("Circ.", "circularity", "ratio"),
+        Parameter("Feret", "Feret diameter", "length", 0.0, "feret_diameter_max"),
+        Parameter("FeretX", "Feret diameter, left end x", "position", 1.0),
+        Parameter("FeretY", "Feret diameter, left end y", "position", 1.0),
+        Parameter("FeretAngle", "Feret angle", "angle-axial"),
+        Parameter("MinFeret", "minimum Feret diameter", "length"),
+        Parameter("AR", "aspect ratio", "ratio"),
+        Parameter("Round", "roundness", "ratio"),
+        Parameter("Solidity", "solidity", "ratio", 0.0, "solidity"),
+        Parameter("FeretAR", "Feret aspect ratio", "ratio"),
+        Parameter("Compact", "compactness", "ratio"),
+        Parameter("Extent", "extent", "ratio", 0.0, "extent", 0.0),
     )
 }
 """The 19 parameters by ImageJ's column name, in the order of `PARAMETERS`."""

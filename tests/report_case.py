@@ -303,5 +303,4 @@ def codec_samples(raw, codec):
         counts=counts_of(len(raw.values)),
         paired_values=paired,
         paired_totals=raw.replicate_totals - np.nan_to_num(raw.totals - totals),
-        paired_counts=raw.replicate_counts,
     )

@@ -94,7 +94,6 @@ def codec_samples(raw, offset=0.0, noise=0.0, seed=5, name="codec"):
         counts=counts(n_objects),
         paired_values=paired,
         paired_totals=totals_of(paired[:, :, AREA].astype(float)),
-        paired_counts=tuple(counts(n_objects) for _ in range(n)),
     )
 
 

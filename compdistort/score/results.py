@@ -55,7 +55,6 @@ class CodecSamples:
     counts: MatchCounts
     paired_values: Float32
     paired_totals: Float64
-    paired_counts: tuple[MatchCounts, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
