@@ -38,7 +38,7 @@ class CalibrationSection(Section):
     gain_e_per_dn: float | None = Field(None, gt=0)
     read_noise_e: float | None = Field(None, ge=0)
     saturation_dn: float | None = Field(None, gt=0)
-    bits: int = Field(16, ge=9, le=16)
+    bits: int | None = Field(None, ge=9, le=16, description="default: 16, or seen where the image clips")
 
     @model_validator(mode="after")
     def _one_source(self) -> "CalibrationSection":
@@ -49,9 +49,21 @@ class CalibrationSection(Section):
             )
         if typed and (self.offset_dn is None or self.read_noise_e is None):
             raise ValueError("gain_e_per_dn needs offset_dn and read_noise_e beside it")
-        if self.sensor is not None and self.offset_dn is not None:
-            raise ValueError("offset_dn is part of the sensor file already; remove one of the two")
+        self._refuse_unused()
         return self
+
+    def _refuse_unused(self) -> None:
+        """Refuse a value that the chosen source would not look at: it must not pass in silence."""
+        if self.sensor is not None:
+            unused = ["offset_dn", "read_noise_e", "saturation_dn", "bits"]
+            reason = "is part of the sensor file already; remove one of the two"
+        elif self.estimate and self.offset_dn is None:
+            unused, reason = ["saturation_dn", "read_noise_e"], "is not used by an estimate without offset_dn"
+        else:
+            unused, reason = ["saturation_dn"] if self.estimate else [], "is not used by estimate = true"
+        for name in unused:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} {reason}")
 
 
 class NoiseSection(Section):
@@ -85,6 +97,10 @@ class ThresholdAnnotation(Section):
         return self
 
 
+_TRAINING = ("held_out", "label_source", "set", "sigma", "preset", "balanced", "seed", "foreground")
+"""Settings of the segmenter that a trained model has behind it."""
+
+
 class SegmenterSection(Section):
     """The pixel classifier: a model file, or annotations to train one from."""
 
@@ -112,6 +128,9 @@ class SegmenterSection(Section):
             raise ValueError(
                 f"give exactly one of model, labels, threshold_annotation (given: {', '.join(given) or 'none'})"
             )
+        for name in _TRAINING if self.model is not None else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} belongs to training and does nothing beside model; remove one of the two")
         return self
 
 
@@ -129,6 +148,7 @@ class MatchSection(Section):
     """Pairing of objects."""
 
     radius_px: float = Field(3.0, gt=0)
+    one_to_one: bool = Field(True, description="false: the paper's rule, several objects may share a partner")
 
 
 class CodecSection(BaseModel):
@@ -204,7 +224,7 @@ class StudyConfig(Section):
 def _default_name(codec: CodecSection) -> str:
     """Return e.g. ``jpeg-10`` for a codec without a name."""
     ratio = (codec.model_extra or {}).get("ratio")
-    return codec.id if ratio is None else f"{codec.id}-{ratio:g}"
+    return f"{codec.id}-{ratio:g}" if isinstance(ratio, int | float) else codec.id
 
 
 def parse_bytes(text: str) -> int:

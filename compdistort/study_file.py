@@ -65,8 +65,8 @@ def _first_problem(error: ValidationError) -> str:
         return f"unknown key '{place}'" + (f", did you mean '{near[0]}'?" if near else "")
     if first["type"] == "missing":
         return f"'{place}' is missing"
-    shown = repr(first["input"]) if not isinstance(first["input"], dict) else "this table"
-    return f"{place} = {shown}: {first['msg'].removeprefix('Value error, ')}"
+    shown = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return f"{place}{shown}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _known_keys(parents: list[Any]) -> list[str]:

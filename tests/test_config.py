@@ -37,6 +37,8 @@ def test_defaults_and_codec_names():
         ({"codec": [{"id": "jpeg", "name": "a/../b"}]}, "codec.0.name"),
         ({"codec": []}, "codec"),
         ({"noise": {"replicates": 1}}, "noise.replicates = 1"),
+        ({"segmenter": {"model": "m", "balanced": False}}, "balanced belongs to training"),
+        ({"codec": [{"id": "jpeg", "ratio": "ten"}, {"id": "jpeg", "ratio": 9}, {"id": "jpeg", "ratio": 9}]}, "jpeg-9"),
         ({"segmenter": {}}, "exactly one of model, labels, threshold_annotation"),
         ({"calibration": {}}, "exactly one of: sensor = FILE"),
         ({"calibration": {"gain_e_per_dn": 1.0}}, "offset_dn and read_noise_e"),
@@ -102,6 +104,7 @@ def test_every_commented_setting_of_the_template_is_known():
         "model",
         "threshold_annotation",
         "saturation",
+        "bits",
     )
     tried = 0
     for i, line in enumerate(lines):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from compdistort.cli import main
-from compdistort.errors import InterruptedStudyError
+from compdistort.errors import InterruptedStudyError, ResourceError
 from compdistort.io.images import read_image, write_tiff
 from compdistort.pipeline.blocks import StopFlag
 from compdistort.pipeline.demo import write_demo_inputs
@@ -84,6 +84,26 @@ def test_block_size_does_not_change_the_scores(inputs, finished, tmp_path):
 def test_slow_twin_engine_gives_the_same_bytes(inputs, finished, tmp_path):
     other = _run(inputs, tmp_path / "d.cdist", "compute.device='numpy'")
     assert _bytes_of_results(other.folder) == _bytes_of_results(finished.folder)
+
+
+def test_the_papers_pairing_can_be_chosen(inputs, tmp_path):
+    outcome = _run(inputs, tmp_path / "p.cdist", "match.one_to_one=false")
+    assert outcome.scores.codecs[0].verdict == "tolerable"
+
+
+def test_memory_limit_holds_on_resume_too(inputs, tmp_path):
+    """A limit that not even one thread fits is refused, before the start and on resume."""
+    with pytest.raises(ResourceError, match="max_memory"):
+        _run(inputs, tmp_path / "q.cdist", "compute.max_memory='1MiB'")
+    assert not (tmp_path / "q.cdist").exists()
+    flag = StopFlag()
+    with pytest.raises(InterruptedStudyError):
+        run_study(_config(inputs), tmp_path / "q.cdist", progress=_StopAfter(flag, 1), stop=flag)
+    document = json.loads((tmp_path / "q.cdist/study.json").read_text())
+    document["config"]["compute"]["max_memory"] = "1MiB"
+    (tmp_path / "q.cdist/study.json").write_text(json.dumps(document))
+    with pytest.raises(ResourceError, match="max_memory"):
+        resume_study(tmp_path / "q.cdist", progress=Silence(), stop=StopFlag())
 
 
 def test_another_seed_gives_other_replicates(inputs, finished, tmp_path):

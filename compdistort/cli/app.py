@@ -1,11 +1,17 @@
 """The typer application, and the one place where errors become exit codes."""
 
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 
 import typer
 
+from compdistort import __version__
 from compdistort.cli.common import OutputState, spread_multiple
 from compdistort.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE, CompdistortError
 
@@ -17,6 +23,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"compdistort {__version__}")
+        raise typer.Exit
+
+
 COMMAND_MODULES = ("calibrate", "synth", "features", "train", "measure", "study", "system")
 """Modules of this package; each offers `register(app)`."""
 
@@ -26,6 +39,19 @@ for _module in _modules.values():
 
 MULTIPLE = frozenset(flag for module in _modules.values() for flag in getattr(module, "MULTIPLE", ()))
 """Options that take several words after one flag."""
+
+
+_TYPER_INTERRUPTED = 130
+_STOPPED = "stopped by a signal; nothing is half-written: run the command again, a study by `compdistort resume`"
+
+
+@app.callback()
+def _program(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    pass
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,11 +72,12 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
     try:
-        code = app(args=spread_multiple(words, MULTIPLE), standalone_mode=False)
+        with _stoppable():
+            code = app(args=spread_multiple(words, MULTIPLE), standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
-        return OutputState.fail("stopped by the keyboard", EXIT_INTERRUPTED)
+        return OutputState.fail(_STOPPED, EXIT_INTERRUPTED)
     except typer.TyperException as error:  # what typer says of unknown commands, options and values
-        return OutputState.fail(getattr(error, "message", "") or str(error), EXIT_USAGE)
+        return OutputState.fail(f"{error.format_message().rstrip('.')}; see {_help_command(words)}", EXIT_USAGE)
     except CompdistortError as error:
         if debug:
             traceback.print_exc()
@@ -62,4 +89,30 @@ def main(arguments: list[str] | None = None) -> int:
             f"internal error: {type(error).__name__}: {error}; run again with --debug and report the traceback",
             EXIT_INTERNAL,
         )
+    if code == _TYPER_INTERRUPTED:
+        return OutputState.fail(_STOPPED, EXIT_INTERRUPTED)
     return int(code or 0)
+
+
+def _help_command(words: list[str]) -> str:
+    """Return the help that fits a command line which could not be read."""
+    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    return " ".join(["`compdistort", *(word for word in words[:1] if word in known), "--help`"])
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM and SIGUSR1 end a command as Ctrl-C does, so that it clears away what is half-written."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    before = {number: signal.signal(number, _interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)

@@ -5,11 +5,12 @@ import hashlib
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from compdistort.errors import CompdistortError, ResourceError
+from compdistort.errors import CompdistortError, ConfigError, ResourceError
 
 _SERIAL = itertools.count()
 _CHUNK = 1 << 20
@@ -22,6 +23,10 @@ _REMEDIES = {
     errno.EPERM: ("permission is denied", "choose another folder or change its permissions"),
     errno.ENOENT: ("the folder does not exist", "create it or correct the path"),
     errno.ENOTDIR: ("part of the path is a file, not a folder", "correct the path"),
+    errno.EEXIST: (
+        "a file of this name, or of a part of the path, is there",
+        "correct the path or choose another name",
+    ),
     errno.EISDIR: ("the path is a folder, not a file", "give the name of a file"),
     errno.ENOTEMPTY: ("the folder is not empty", "remove it or choose another name"),
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
@@ -77,6 +82,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         If the operating system refuses to write; nothing is left behind.
     """
     final = Path(path)
+    require_place(final)
     partial = final.with_name(f".{final.stem}.{os.getpid()}-{next(_SERIAL)}.partial{final.suffix}")
     with resource_errors(final):
         try:
@@ -87,6 +93,60 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             _remove(partial)
             raise
         sync_folder(final.parent)
+
+
+def require_place(path: Path | str) -> None:
+    """Refuse an output path at which nothing can be written, before the work that would be lost.
+
+    Parameters
+    ----------
+    path : Path or str
+        File or folder to write.
+
+    Raises
+    ------
+    ResourceError
+        If it names no file, or the folder that it lies in does not exist.
+    """
+    final = Path(path)
+    with resource_errors(final):
+        if final.name in ("", ".."):
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        if not stat.S_ISDIR(final.parent.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "is a file")
+
+
+def require_output(path: Path | str, inputs: Iterable[Path | str] = ()) -> None:
+    """Refuse a file to write where nothing can be written, or where it would replace one of the `inputs`.
+
+    Raises
+    ------
+    ResourceError
+        As `require_place`.
+    ConfigError
+        If it is an input.
+    """
+    require_place(path)
+    for each in map(Path, inputs):
+        if Path(path).exists() and each.exists() and each.samefile(path):
+            raise ConfigError(f"{path}: is an input, and would be overwritten", "choose another name with -o")
+
+
+@contextmanager
+def naming(where: Path | str) -> Iterator[None]:
+    """Put `where` in front of the message of any of the package's errors that does not name it.
+
+    Parameters
+    ----------
+    where : Path or str
+        What the block works on, for rooms that see arrays and not files.
+    """
+    try:
+        yield
+    except CompdistortError as error:
+        if str(where) not in error.what:
+            error.what = f"{where}: {error.what}"
+        raise
 
 
 def _replace(partial: Path, final: Path) -> None:

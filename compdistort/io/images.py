@@ -18,6 +18,8 @@ from compdistort.io.tiff import read_tiff, write_tiff
 
 __all__ = [
     "DEFAULT_MAX_BYTES",
+    "TIFF_SUFFIXES",
+    "WRITABLE_SUFFIXES",
     "Crop",
     "atomic_path",
     "parse_crop",
@@ -31,8 +33,10 @@ __all__ = [
     "write_tiff",
 ]
 
-_TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
-_FORMATS = {**dict.fromkeys(_TIFF_SUFFIXES, "TIFF"), ".png": "PNG", ".npy": "npy"}
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
+WRITABLE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".zarr")
+"""What `write_image` can write."""
+_FORMATS = {**dict.fromkeys(TIFF_SUFFIXES, "TIFF"), ".png": "PNG", ".npy": "npy"}
 _MAGIC = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"\x89PNG": "PNG", b"\x93NUM": "npy"}
 _USE = "use TIFF, PNG, npy, an OME-Zarr folder or a folder of TIFF files"
 
@@ -123,7 +127,7 @@ def read_stack(
 def write_image(path: Path | str, array: Image) -> None:
     """Write by suffix: ``.png``, ``.zarr`` or TIFF; see `write_png`, `write_ome_zarr`, `write_tiff`."""
     suffix = Path(path).suffix.lower()
-    if suffix in _TIFF_SUFFIXES:
+    if suffix in TIFF_SUFFIXES:
         write_tiff(path, array)
     elif suffix == ".png":
         write_png(path, array)
@@ -185,7 +189,7 @@ def _read_folder(path: Path, kind: Kind, page: int | None, max_bytes: int) -> Im
 
     if ome_zarr.is_zarr(path):
         return ome_zarr.read_ome_zarr(path, page=page, missing_chunks=kind in ("labels", "mask"), max_bytes=max_bytes)
-    files = sorted((p for p in path.iterdir() if p.suffix.lower() in _TIFF_SUFFIXES and p.name[0] != "."), key=_natural)
+    files = sorted((p for p in path.iterdir() if p.suffix.lower() in TIFF_SUFFIXES and p.name[0] != "."), key=_natural)
     if not files:
         raise ImageFormatError(f"{path}: holds neither TIFF files nor an OME-Zarr image", _USE)
     if page is not None:

@@ -9,50 +9,21 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from compdistort.backend.base import PARAMETERS, Float32, Float64, Int32
-from compdistort.codecs import Codec
+from compdistort.backend.base import PARAMETERS, Float32, Float64
 from compdistort.errors import InterruptedStudyError
-from compdistort.match import align, match_objects, overlap_counts
-from compdistort.measure import image_totals
+from compdistort.pipeline.comparison import SUMMARY, Comparison, Reference, compare
 from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.progress import Progress
-from compdistort.score.results import TOTALS
 from compdistort.store import ArrayWrite, StudyStore
 
-SUMMARY = (*TOTALS, "n_raw", "n_other", "matched", "lost", "new", "split", "merged")
-"""Columns of the summary arrays."""
 RAW = ""
 """Name of the row of a replicate that went through no codec."""
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """The raw image's objects, to which everything else is aligned.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
-        Its object table.
-    labels : ndarray of shape (rows, columns), int32
-        Its label image.
-    radius_px : float
-        Largest distance of two centres that are called the same object.
-    codecs : dict of str to Codec
-        Codecs by name, their knobs fixed on the raw image.
-    """
-
-    values: Float64
-    labels: Int32
-    radius_px: float
-    codecs: dict[str, Codec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +52,10 @@ class StopFlag:
         Raises
         ------
         InterruptedStudyError
-            With the reason and the way to go on.
+            With the reason.
         """
         if self._event.is_set():
-            raise InterruptedStudyError(f"stopped by {self.reason}", "go on with `compdistort resume`")
+            raise InterruptedStudyError(f"stopped by {self.reason}; every block that is done is kept")
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -104,27 +75,20 @@ class StopFlag:
                 signal.signal(number, old)
 
 
-def against_reference(chain: Chain, reference: Reference, image: NDArray[Any]) -> Row:
-    """Run one image through the chain and align its objects to the reference."""
-    found = chain.backend.image_objects(np.ascontiguousarray(image), chain.bank, chain.classifier.forest, chain.rule)
-    pairs = match_objects(reference.values, found.values, reference.radius_px)
-    counts = overlap_counts(reference.labels, found.labels, pairs)
-    return Row(
-        align(reference.values, found.values, pairs).astype(np.float32),
-        np.array([*image_totals(found.values), *astuple(counts)], np.float64),
-    )
-
-
 def replicate_rows(chain: Chain, reference: Reference, index: int, stop: StopFlag) -> dict[str, Row]:
     """Draw replicate `index` and return its row, and its row through every codec."""
     image = chain.backend.replicate(chain.raw, chain.noise, chain.key, range(index, index + 1))[0]
-    rows = {RAW: against_reference(chain, reference, image)}
+    rows = {RAW: _row(compare(chain, reference, image))}
     for name, codec in reference.codecs.items():
         stop.check()
         decoded = codec.apply(image).decoded
         same = decoded.dtype == image.dtype and np.array_equal(decoded, image)
-        rows[name] = rows[RAW] if same else against_reference(chain, reference, decoded)
+        rows[name] = rows[RAW] if same else _row(compare(chain, reference, decoded))
     return rows
+
+
+def _row(comparison: Comparison) -> Row:
+    return Row(comparison.aligned.astype(np.float32), comparison.summary)
 
 
 def array_names(codec: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 import compdistort
 from compdistort.backend.base import Backend, Float64
 from compdistort.errors import ConfigError
+from compdistort.io.files import require_output
 from compdistort.io.images import read_image, sha256_file
 from compdistort.replicate import draw, noise_tables
 from compdistort.report.calibration_page import write_calibration_page
@@ -96,6 +97,7 @@ def calibrate_files(
     page, twin_path = _beside(out)
     if not 9 <= options.bits <= 16:
         raise ConfigError(f"--bits {options.bits} is outside 9 to 16", "give the bit depth of the camera's converter")
+    require_output(out, [*flat, *dark])
     frames = read_frames(flat, dark, options.bits)
     files = [
         {"role": role, "name": path.name, "sha256": sha256_file(path)}
@@ -229,6 +231,7 @@ def estimate_file(
         If the image cannot be read or cannot tell.
     """
     _beside(out)
+    require_output(out, [image])
     raw = np.asarray(read_image(image, kind="raw", page=page, crop=crop))
     model = estimate_noise(raw, offset_dn=offset_dn, read_noise_e=read_noise_e, bits=bits, name=str(image))
     save_sensor(out, model)

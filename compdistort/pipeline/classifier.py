@@ -10,6 +10,7 @@ from compdistort.errors import AnnotationError, ModelFileError
 from compdistort.features import FeatureSpec
 from compdistort.forest import Classifier, default_spec, load_classifier, train_classifier
 from compdistort.io.annotations import read_annotations
+from compdistort.io.files import naming
 from compdistort.pipeline.annotation import annotate_by_threshold
 from compdistort.pipeline.inputs import crop_of
 from compdistort.pipeline.progress import Progress
@@ -65,17 +66,18 @@ def obtain_classifier(config: StudyConfig, raw: UInt16, backend: Backend[Any], p
     labels, held_out, source = _annotations(config, raw)
     progress.say(f"training the classifier: preset {section.preset}, {source}")
     spec = FeatureSpec(set=section.set, sigmas=section.sigma) if section.set else _default(config)
-    classifier, report = train_classifier(
-        raw,
-        labels,
-        spec,
-        preset=section.preset,
-        seed=section.seed,
-        backend=backend,
-        held_out=held_out,
-        foreground=section.foreground,
-        balanced=section.balanced,
-    )
+    with naming(section.labels or config.input.raw):
+        classifier, report = train_classifier(
+            raw,
+            labels,
+            spec,
+            preset=section.preset,
+            seed=section.seed,
+            backend=backend,
+            held_out=held_out,
+            foreground=section.foreground,
+            balanced=section.balanced,
+        )
     return TrainedClassifier(
         classifier=classifier,
         report={**report.to_dict(), "label_source": source},

@@ -17,8 +17,9 @@ from compdistort.io.files import atomic_path, resource_errors
 from compdistort.io.images import write_tiff
 from compdistort.pipeline.blocks import StopFlag
 from compdistort.pipeline.calibration import CalibrateOptions, calibrate_files
+from compdistort.pipeline.outcome import Outcome
 from compdistort.pipeline.progress import Progress
-from compdistort.pipeline.study import Outcome, run_study
+from compdistort.pipeline.study import run_study
 from compdistort.study_file import load_config
 from compdistort.synthetic import KINDS as SCENES
 

@@ -8,7 +8,7 @@ import numpy as np
 from compdistort.backend.base import Backend
 from compdistort.errors import ImageFormatError
 from compdistort.features import FeatureSpec, build_bank, parse_spec
-from compdistort.io.files import atomic_path
+from compdistort.io.files import atomic_path, naming, require_output
 from compdistort.io.images import read_image
 
 FEATURE_DTYPES = ("uint8", "uint16", "float32")
@@ -43,13 +43,15 @@ def export_features(path: Path, out: Path, spec: FeatureSpec, backend: Backend[A
     ResourceError
         If the file cannot be written.
     """
+    require_output(out, [path])
     image = read_image(path, kind="any")
     if image.dtype.name not in FEATURE_DTYPES:
         raise ImageFormatError(
             f"{path}: features of {image.dtype} pixels are not defined",
             f"convert to {' or '.join(FEATURE_DTYPES)} first",
         )
-    bank = build_bank(spec, image.ndim, image.shape)
+    with naming(path):
+        bank = build_bank(spec, image.ndim, image.shape)
     features = backend.to_host(backend.feature_stack(backend.to_device(image), bank))
     with atomic_path(out) as partial, partial.open("wb") as file:
         np.savez(file, features=features, names=np.array(bank.names))

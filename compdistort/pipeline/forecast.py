@@ -8,7 +8,7 @@ from pathlib import Path
 from compdistort.backend.base import PARAMETERS, UInt16
 from compdistort.config import StudyConfig, parse_bytes
 from compdistort.errors import ResourceError
-from compdistort.pipeline.blocks import SUMMARY
+from compdistort.pipeline.comparison import SUMMARY
 from compdistort.pipeline.environment import usable_processors
 from compdistort.pipeline.inputs import Chain
 
@@ -90,8 +90,17 @@ def _disk(chain: Chain, config: StudyConfig, objects: int) -> int:
     return table + pictures + _SPARE_DISK
 
 
-def forecast(chain: Chain, config: StudyConfig) -> Forecast:
-    """Return the cost of a study, its threads reduced to fit `compute.max_memory`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Threads that fit into the memory limit, the memory they take, and what was changed for it."""
+
+    threads: int
+    memory_bytes: int
+    notes: tuple[str, ...]
+
+
+def fit_threads(chain: Chain, config: StudyConfig) -> Fit:
+    """Return the threads of a study, no more than fit into `compute.max_memory`.
 
     Raises
     ------
@@ -109,17 +118,29 @@ def forecast(chain: Chain, config: StudyConfig) -> Forecast:
             "raise it, crop the image (input.crop) or choose fewer features",
         )
     notes = () if threads == wanted else (f"{threads} of {wanted} threads, to stay inside {config.compute.max_memory}",)
+    return Fit(threads=threads, memory_bytes=memory, notes=notes)
+
+
+def forecast(chain: Chain, config: StudyConfig) -> Forecast:
+    """Return the cost of a study.
+
+    Raises
+    ------
+    ResourceError
+        If its memory limit is too small.
+    """
+    fit = fit_threads(chain, config)
     seconds, objects = _time_crop(chain)
     images = config.noise.replicates * (1 + len(config.codec))
     return Forecast(
         images=images,
-        seconds=images * seconds / threads,
+        seconds=images * seconds / fit.threads,
         seconds_per_image=seconds,
-        memory_bytes=memory,
+        memory_bytes=fit.memory_bytes,
         disk_bytes=_disk(chain, config, objects),
-        threads=threads,
+        threads=fit.threads,
         block=block_size(config),
-        notes=notes,
+        notes=fit.notes,
     )
 
 

@@ -20,6 +20,9 @@ from compdistort.sensor.model import SensorModel
 from compdistort.sensor.sensor_file import load_sensor
 from compdistort.sensor.single_image import estimate_noise
 
+MAX_BITS = 16
+"""Bit depth of a camera that is not said to have less."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
@@ -115,7 +118,13 @@ def read_sensor(config: StudyConfig, raw: UInt16) -> SensorModel:
         if crop is not None and sensor.frame_shape is not None:
             sensor = sensor.crop(*crop)
     elif section.estimate:
-        sensor = estimate_noise(raw, offset_dn=section.offset_dn)
+        sensor = estimate_noise(
+            raw,
+            offset_dn=section.offset_dn,
+            read_noise_e=section.read_noise_e or 0.0,
+            bits=section.bits,
+            name=config.input.raw.name,
+        )
     else:
         if section.offset_dn is None or section.gain_e_per_dn is None or section.read_noise_e is None:
             raise CalibrationError("[calibration] has no sensor", "give offset_dn, gain_e_per_dn and read_noise_e")
@@ -124,7 +133,7 @@ def read_sensor(config: StudyConfig, raw: UInt16) -> SensorModel:
             gain_e_per_dn=section.gain_e_per_dn,
             read_noise_e=section.read_noise_e,
             saturation_dn=section.saturation_dn,
-            bits=section.bits,
+            bits=section.bits or MAX_BITS,
         )
     sensor.check_image(raw, str(config.input.raw))
     return sensor

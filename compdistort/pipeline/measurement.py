@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from compdistort.backend.base import MEASURE_COLUMNS, Backend, Float64, Int32, SegmentRule
 from compdistort.backend.shape import MAX_SIDE
 from compdistort.errors import ConfigError, InputError
-from compdistort.io.files import atomic_path
+from compdistort.io.files import atomic_path, require_output
 from compdistort.io.images import read_image
 from compdistort.measure import PARAMETER_INFO, ObjectTable, image_totals, measure_objects, object_table_csv
 
@@ -79,6 +79,7 @@ def measure_file(path: Path, out: Path, options: MeasureOptions, backend: Backen
     ResourceError
         If the CSV cannot be written.
     """
+    require_output(out, [path])
     table = measure_objects(_read_objects(path, options, backend), backend)
     with atomic_path(out) as partial:
         partial.write_text(object_table_csv(table), encoding="ascii", newline="\n")

@@ -1,8 +1,9 @@
 """From a study's committed blocks to scores and the report: reads the store, computes nothing twice."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from compdistort.backend.base import Float64
 from compdistort.config import StudyConfig
 from compdistort.match import MatchCounts
 from compdistort.measure import PARAMETER_SLICE, image_totals
-from compdistort.pipeline.blocks import RAW, SUMMARY, array_names
+from compdistort.pipeline.blocks import RAW, array_names
+from compdistort.pipeline.comparison import SUMMARY
 from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.reference import KEY
-from compdistort.replicate import pixel_deviation
+from compdistort.replicate import pixel_deviation, pixel_sums
 from compdistort.report import write_report
 from compdistort.report.inputs import CodecImage, ReportInput
 from compdistort.score import score_study
@@ -23,7 +25,40 @@ from compdistort.store import StudyStore
 
 PIXELS = "pixels"
 _N_TOTALS = SUMMARY.index("n_raw")
-_BATCH = 8
+
+
+class Compression(NamedTuple):
+    """Ratio that a codec reached on the raw image, and the one asked for (None where there is none)."""
+
+    ratio: float
+    target: float | None
+    reached: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished study.
+
+    Attributes
+    ----------
+    folder, report : Path
+        The study, and its page.
+    scores : StudyScores
+        Its scores.
+    compression : tuple of Compression
+        What every codec saves, in the order of the scores.
+    sensor_estimated : bool
+        Whether all uncertainties rest on an estimate instead of a calibration.
+    warnings : tuple of str
+        All that a reader must know: of scores, sensor, image and classifier.
+    """
+
+    folder: Path
+    report: Path
+    scores: StudyScores
+    compression: tuple[Compression, ...]
+    sensor_estimated: bool
+    warnings: tuple[str, ...]
 
 
 def _match_counts(values: Sequence[float]) -> MatchCounts:
@@ -59,7 +94,6 @@ def codec_samples(store: StudyStore, name: str) -> CodecSamples:
         counts=_match_counts(store.facts(KEY)["codecs"][name]["counts"]),
         paired_values=values,
         paired_totals=summary[:, :_N_TOTALS],
-        paired_counts=_counts(summary),
     )
 
 
@@ -77,23 +111,17 @@ def score_store(store: StudyStore, config: StudyConfig) -> StudyScores:
     )
 
 
-def commit_pixels(chain: Chain, store: StudyStore, n_replicates: int) -> None:
+def commit_pixels(chain: Chain, store: StudyStore, n_replicates: int, seed: int) -> None:
     """Commit the exact per-pixel sums over all replicates.
 
     The replicates are drawn again (a few nanoseconds a pixel) rather than stored: they depend on their number alone.
     """
     if store.has(PIXELS):
         return
-    sum1 = np.zeros(chain.raw.shape, np.uint64)
-    sum2 = np.zeros(chain.raw.shape, np.uint64)
-    for start in range(0, n_replicates, _BATCH):
-        images = chain.backend.replicate(
-            chain.raw, chain.noise, chain.key, range(start, min(start + _BATCH, n_replicates))
-        )
-        chain.backend.accumulate(images, sum1, sum2)
+    sums = pixel_sums(chain.raw, chain.noise, chain.backend, seed, range(n_replicates))
     store.commit(
         PIXELS,
-        [store.write_whole("accumulators/pixel_S1", sum1), store.write_whole("accumulators/pixel_S2", sum2)],
+        [store.write_whole("accumulators/pixel_S1", sums.sum1), store.write_whole("accumulators/pixel_S2", sums.sum2)],
         {"replicates": n_replicates},
     )
 
@@ -138,7 +166,14 @@ def report_input(store: StudyStore, config: StudyConfig) -> ReportInput:
     )
 
 
-def report_store(store: StudyStore, config: StudyConfig, folder: Path | None = None) -> tuple[Path, StudyScores]:
-    """Write the report of a finished study; return the path of its page and the scores."""
+def report_store(store: StudyStore, config: StudyConfig, folder: Path | None = None) -> Outcome:
+    """Write the report of a finished study, into the study's folder or another one."""
     made = report_input(store, config)
-    return write_report(made, folder or store.folder / "report"), made.scores
+    return Outcome(
+        folder=store.folder,
+        report=write_report(made, folder or store.folder / "report"),
+        scores=made.scores,
+        compression=tuple(Compression(each.ratio, each.target_ratio, each.reached) for each in made.codecs),
+        sensor_estimated=bool(made.sensor["estimated"]),
+        warnings=tuple(dict.fromkeys((*made.scores.warnings, *made.warnings))),
+    )

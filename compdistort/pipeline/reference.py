@@ -10,9 +10,8 @@ from compdistort.codecs import Codec, build_codec
 from compdistort.config import StudyConfig
 from compdistort.forest import load_classifier, save_classifier
 from compdistort.io.files import sha256_file
-from compdistort.match import align, match_objects, overlap_counts
-from compdistort.pipeline.blocks import Reference
 from compdistort.pipeline.classifier import TrainedClassifier
+from compdistort.pipeline.comparison import Reference, compare
 from compdistort.pipeline.inputs import Chain, read_truth
 from compdistort.pipeline.progress import Progress
 from compdistort.segment import segment
@@ -43,7 +42,12 @@ def restore_classifier(store: StudyStore) -> TrainedClassifier | None:
 
 
 def build_reference(
-    chain: Chain, config: StudyConfig, store: StudyStore, facts: dict[str, Any], progress: Progress
+    chain: Chain,
+    codecs: dict[str, Codec],
+    config: StudyConfig,
+    store: StudyStore,
+    facts: dict[str, Any],
+    progress: Progress,
 ) -> Reference:
     """Compute and commit the raw image's objects and what every codec makes of the raw image.
 
@@ -51,6 +55,8 @@ def build_reference(
     ----------
     chain : Chain
         The chain.
+    codecs : dict of str to Codec
+        Codecs by name, their knobs fixed on the raw image.
     config : StudyConfig
         The study.
     store : StudyStore
@@ -76,11 +82,15 @@ def build_reference(
     progress.say(
         f"raw image: {len(values)} objects, total area {values[:, MEASURE_COLUMNS.index('Area')].sum():g} px^2"
     )
-    prepared: dict[str, Codec] = {}
     described: dict[str, Any] = {}
-    reference = Reference(values=values, labels=parts.labels, radius_px=config.match.radius_px, codecs=prepared)
-    for name, codec in codecs_of(config).items():
-        prepared[name] = codec.prepare(chain.raw)
+    reference = Reference(
+        values=values,
+        labels=parts.labels,
+        radius_px=config.match.radius_px,
+        one_to_one=config.match.one_to_one,
+        codecs=codecs,
+    )
+    for name in codecs:
         codec_writes, described[name] = _codec_on_raw(chain, reference, store, name)
         writes += codec_writes
         progress.say(f"codec {name}: {described[name]['ratio']:.2f}:1, {described[name]['counts'][1]} objects")
@@ -117,6 +127,7 @@ def load_reference(store: StudyStore, config: StudyConfig) -> Reference:
         values=store.read("reference/objects"),
         labels=store.read("reference/labels"),
         radius_px=config.match.radius_px,
+        one_to_one=config.match.one_to_one,
         codecs={name: build_codec(entry["config"]) for name, entry in described.items()},
     )
 
@@ -127,17 +138,12 @@ def _codec_on_raw(
     """Apply a prepared codec to the raw image; return arrays and facts."""
     codec = reference.codecs[name]
     result = codec.apply(chain.raw)
-    found = chain.backend.image_objects(
-        np.ascontiguousarray(result.decoded), chain.bank, chain.classifier.forest, chain.rule
-    )
-    pairs = match_objects(reference.values, found.values, reference.radius_px)
-    counts = overlap_counts(reference.labels, found.labels, pairs)
-    aligned = align(reference.values, found.values, pairs)
+    found = compare(chain, reference, result.decoded)
     writes = [
         store.write_whole(f"codecs/{name}/image", result.decoded),
         store.write_whole(f"codecs/{name}/labels", found.labels),
         store.write_whole(f"codecs/{name}/objects", found.values),
-        store.write_whole(f"codecs/{name}/aligned", aligned),
+        store.write_whole(f"codecs/{name}/aligned", found.aligned),
     ]
     facts = {
         "config": codec.get_config(),
@@ -145,6 +151,6 @@ def _codec_on_raw(
         "record": result.record,
         "ratio": result.ratio,
         "encoded_bytes": result.encoded_bytes,
-        "counts": list(astuple(counts)),
+        "counts": list(astuple(found.counts)),
     }
     return writes, facts

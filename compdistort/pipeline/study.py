@@ -1,19 +1,23 @@
 """One study, end to end: run, resume, check, status, report."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from compdistort.codecs import Codec
 from compdistort.config import StudyConfig
-from compdistort.errors import InputError, StoreError
+from compdistort.errors import InputError, InterruptedStudyError, ResourceError, StoreError
 from compdistort.forest import save_classifier
 from compdistort.pipeline import environment
-from compdistort.pipeline.blocks import Reference, StopFlag, block_key, run_blocks
+from compdistort.pipeline.blocks import StopFlag, block_key, run_blocks
 from compdistort.pipeline.classifier import TrainedClassifier, obtain_classifier
-from compdistort.pipeline.forecast import Forecast, block_size, forecast, require_disk, thread_count
+from compdistort.pipeline.comparison import Reference
+from compdistort.pipeline.forecast import Forecast, block_size, fit_threads, forecast, require_disk
 from compdistort.pipeline.inputs import Chain, backend_of, build_chain, input_hashes, read_raw, read_sensor, read_truth
-from compdistort.pipeline.outcome import commit_pixels, report_store
+from compdistort.pipeline.outcome import Outcome, commit_pixels, report_store
 from compdistort.pipeline.progress import Progress, span_words
 from compdistort.pipeline.reference import (
     KEY,
@@ -24,20 +28,10 @@ from compdistort.pipeline.reference import (
     restore_classifier,
 )
 from compdistort.replicate import noise_notices, tables_sha256
-from compdistort.score.results import StudyScores
 from compdistort.store import StudyStore
 from compdistort.study_file import parse_config
 
 PROVENANCE = "provenance.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """A finished study: its folder, its report page and its scores."""
-
-    folder: Path
-    report: Path
-    scores: StudyScores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +40,19 @@ class Prepared:
 
     chain: Chain
     trained: TrainedClassifier
-    forecast: Forecast
+    codecs: dict[str, Codec]
 
 
-def prepare(config: StudyConfig, progress: Progress, trained: TrainedClassifier | None = None) -> Prepared:
-    """Read and check every input, train the classifier (unless given) and forecast the cost; write nothing."""
+def prepare(config: StudyConfig, progress: Progress) -> Prepared:
+    """Read and check every input, train the classifier, fix the codecs on the raw image; write nothing."""
     codecs = codecs_of(config)
     raw = read_raw(config)
     read_truth(config, raw.shape)
     sensor = read_sensor(config, raw)
     backend = backend_of(config)
-    trained = trained or obtain_classifier(config, raw, backend, progress)
+    trained = obtain_classifier(config, raw, backend, progress)
     chain = build_chain(config, raw, sensor, trained.classifier, backend)
-    for codec in codecs.values():
-        codec.prepare(raw)
-    return Prepared(chain=chain, trained=trained, forecast=forecast(chain, config))
+    return Prepared(chain=chain, trained=trained, codecs={name: codec.prepare(raw) for name, codec in codecs.items()})
 
 
 def run_study(config: StudyConfig, folder: Path, *, progress: Progress, stop: StopFlag, text: str = "") -> Outcome:
@@ -90,10 +82,11 @@ def run_study(config: StudyConfig, folder: Path, *, progress: Progress, stop: St
     """
     StudyStore.require_absent(folder)
     prepared = prepare(config, progress)
-    _announce(prepared.forecast, progress)
-    require_disk(folder, prepared.forecast.disk_bytes)
+    cost = forecast(prepared.chain, config)
+    _announce(cost, progress)
+    require_disk(folder, cost.disk_bytes)
     store = StudyStore.create(folder, config.model_dump(mode="json"), text)
-    with store.writing():
+    with store.writing(), _resumable(folder):
         return _work(store, config, prepared, progress, stop)
 
 
@@ -111,10 +104,20 @@ def resume_study(folder: Path, *, progress: Progress, stop: StopFlag, threads: i
     config = config_of(store)
     if threads is not None:
         config = config.model_copy(update={"compute": config.compute.model_copy(update={"threads": threads})})
-    with store.writing():
+    with store.writing(), _resumable(folder):
         for key in store.verify():
             progress.say(f"block {key} is damaged; it is computed again")
         return _work(store, config, None, progress, stop)
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Say of what stops a study half-way how to go on with it."""
+    try:
+        yield
+    except (InterruptedStudyError, ResourceError) as error:
+        error.remedy = f"{error.remedy}{', then ' if error.remedy else ''}go on with `compdistort resume {folder}`"
+        raise
 
 
 def config_of(store: StudyStore) -> StudyConfig:
@@ -157,16 +160,15 @@ def _work(
             store,
             n_replicates=config.noise.replicates,
             block=block_size(config),
-            threads=prepared.forecast.threads if prepared else thread_count(config),
+            threads=fit_threads(chain, config).threads,
             stop=stop,
             progress=progress,
         )
-        commit_pixels(chain, store, config.noise.replicates)
+        commit_pixels(chain, store, config.noise.replicates, config.noise.seed)
     current |= {"stop": environment.now(), "seconds": round(time.monotonic() - began, 1)}
     store.save_json(PROVENANCE, {"sessions": [*sessions, current]})
     progress.say("writing the report")
-    page, scores = report_store(store, config)
-    return Outcome(folder=store.folder, report=page, scores=scores)
+    return report_store(store, config)
 
 
 def _reference(
@@ -175,13 +177,7 @@ def _reference(
     """Return chain and reference: from the store where committed, else computed and committed."""
     if store.has(KEY):
         _require_same_inputs(store, config)
-        trained = restore_classifier(store)
-        if trained is None:
-            progress.say("the stored classifier is damaged; it is trained again")
-        prepared = prepare(config, progress, trained)
-        if trained is None:
-            save_classifier(store.folder / MODEL, prepared.chain.classifier)
-        return prepared.chain, load_reference(store, config)
+        return _restored_chain(store, config, progress), load_reference(store, config)
     prepared = prepared or prepare(config, progress)
     chain = prepared.chain
     facts = {
@@ -197,7 +193,25 @@ def _reference(
             *prepared.trained.warnings,
         ],
     }
-    return chain, build_reference(chain, config, store, facts, progress)
+    return chain, build_reference(chain, prepared.codecs, config, store, facts, progress)
+
+
+def _restored_chain(store: StudyStore, config: StudyConfig, progress: Progress) -> Chain:
+    """Return the chain that the study was started with; a classifier that was damaged since is trained again."""
+    raw = read_raw(config)
+    sensor = read_sensor(config, raw)
+    backend = backend_of(config)
+    trained = restore_classifier(store)
+    if trained is None:
+        progress.say("the stored classifier is damaged; it is trained again")
+        trained = obtain_classifier(config, raw, backend, progress)
+        save_classifier(store.folder / MODEL, trained.classifier)
+        if restore_classifier(store) is None:
+            raise StoreError(
+                f"{store.folder / MODEL}: is damaged, and training again gives another classifier",
+                "put the file back, use the scikit-learn that the study was started with, or start a new study",
+            )
+    return build_chain(config, raw, sensor, trained.classifier, backend)
 
 
 def _portable_config(config: StudyConfig) -> dict[str, Any]:
@@ -256,15 +270,11 @@ def report_study(folder: Path, output: Path | None = None) -> Outcome:
             + (f", damaged: {', '.join(damaged)}" if damaged else ""),
             "finish it with `compdistort resume`",
         )
-    page, scores = report_store(store, config_of(store), output)
-    return Outcome(folder=folder, report=page, scores=scores)
+    return report_store(store, config_of(store), output)
 
 
 def check_study(config: StudyConfig, progress: Progress) -> dict[str, Any]:
     """Validate every input and forecast the cost; write nothing."""
     prepared = prepare(config, progress)
-    return {
-        "forecast": asdict(prepared.forecast),
-        "classifier": prepared.trained.report,
-        "text": describe_forecast(prepared.forecast),
-    }
+    cost = forecast(prepared.chain, config)
+    return {"forecast": asdict(cost), "classifier": prepared.trained.report, "text": describe_forecast(cost)}

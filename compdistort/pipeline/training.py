@@ -14,7 +14,8 @@ from compdistort.errors import ConfigError, ImageFormatError
 from compdistort.features import FeatureSpec
 from compdistort.forest import Classifier, default_spec, load_classifier, save_classifier, train_classifier
 from compdistort.io.annotations import read_annotations
-from compdistort.io.images import read_image, write_image, write_tiff
+from compdistort.io.files import naming, require_output
+from compdistort.io.images import TIFF_SUFFIXES, WRITABLE_SUFFIXES, read_image, write_image, write_tiff
 from compdistort.segment import segment
 
 DEFAULT_CONNECTIVITY = {2: 8, 3: 6}
@@ -134,21 +135,23 @@ def train_files(
     _check_numbers(raws, labels, "label files")
     if held_out:
         _check_numbers(raws, held_out, "held-out files")
+    require_output(out, [*raws, *labels, *held_out])
     spec = options.spec()
     images = [read_image(path, kind="raw") for path in raws]
     drawn = [read_annotations(path, image.shape) for path, image in zip(labels, images, strict=True)]
     judged = [read_annotations(path, image.shape) for path, image in zip(held_out, images, strict=bool(held_out))]
-    classifier, report = train_classifier(
-        images,
-        drawn,
-        spec,
-        options.preset,
-        options.seed,
-        get_backend(device),
-        foreground=options.foreground,
-        held_out=judged or None,
-        balanced=options.balanced,
-    )
+    with naming(", ".join(map(str, labels))):
+        classifier, report = train_classifier(
+            images,
+            drawn,
+            spec,
+            options.preset,
+            options.seed,
+            get_backend(device),
+            foreground=options.foreground,
+            held_out=judged or None,
+            balanced=options.balanced,
+        )
     save_classifier(out, classifier)
     return {
         "model": str(out),
@@ -216,10 +219,12 @@ def segment_file(path: Path, model: Path, out: Path, options: SegmentOptions, de
         If a file cannot be written.
     """
     _check_options(options)
+    _check_outputs((out, options.probability, options.labels), (path, model))
     classifier = load_classifier(model)
     image = read_image(path, kind="any")
     _check_grey_values(path, image, classifier)
-    parts = segment(image, classifier, options.rule(classifier.foreground, image.ndim), get_backend(device))
+    with naming(path):
+        parts = segment(image, classifier, options.rule(classifier.foreground, image.ndim), get_backend(device))
     write_image(out, parts.mask)
     if options.probability is not None:
         write_tiff(options.probability, parts.probability.astype(np.float32))
@@ -252,6 +257,23 @@ def _check_options(options: SegmentOptions) -> None:
         )
     if not 0 <= options.smoothing_px < 100:
         raise ConfigError(f"smoothing is {options.smoothing_px} px", "use a standard deviation of 0 to 100 pixels")
+
+
+def _check_outputs(outputs: tuple[Path | None, ...], inputs: tuple[Path, ...]) -> None:
+    """Refuse names that could not be written, before anything is: the files belong together."""
+    mask, probability, labels = outputs
+    if probability is not None and probability.suffix.lower() not in TIFF_SUFFIXES:
+        raise ConfigError(f"{probability}: a probability is written as TIFF", "end its name in .tif")
+    for path in (mask, labels):
+        if path is not None and path.suffix.lower() not in WRITABLE_SUFFIXES:
+            raise ConfigError(
+                f"{path}: images are not written as '{path.suffix}'", "end its name in .tif, .png or .zarr"
+            )
+    given = [path for path in outputs if path is not None]
+    if len({path.resolve() for path in given}) < len(given):
+        raise ConfigError(f"{mask}: two outputs have this name", "give every output a name of its own")
+    for path in given:
+        require_output(path, inputs)
 
 
 def _check_grey_values(path: Path, image: NDArray[Any], classifier: Classifier) -> None:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from compdistort.pipeline.study import Outcome
+from compdistort.pipeline.outcome import Compression, Outcome
 from compdistort.score.results import CodecScores, Estimate
 
 
@@ -27,11 +27,15 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "n_replicates": outcome.scores.n_replicates,
         "n_objects": outcome.scores.n_objects,
         "margin": outcome.scores.margin,
-        "warnings": list(outcome.scores.warnings),
+        "sensor_estimated": outcome.sensor_estimated,
+        "warnings": list(outcome.warnings),
         "codecs": [
             {
                 "codec": codec.codec,
                 "verdict": codec.verdict,
+                "ratio": saved.ratio,
+                "target_ratio": saved.target,
+                "ratio_reached": saved.reached,
                 "reasons": list(codec.reasons),
                 "matched": codec.counts.matched,
                 "lost": codec.counts.lost,
@@ -44,7 +48,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
                     for q in [_quantity(codec, name)]
                 },
             }
-            for codec in outcome.scores.codecs
+            for codec, saved in zip(outcome.scores.codecs, outcome.compression, strict=True)
         ],
     }
 
@@ -55,16 +59,22 @@ def _interval(estimate: Estimate) -> str:
     return f"{estimate.value:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]"
 
 
+def _ratio(saved: Compression) -> str:
+    missed = "" if saved.reached else f" (not {saved.target:g})"
+    return f"{saved.ratio:.3g}:1{missed}"
+
+
 def verdict_table(outcome: Outcome) -> str:
     """Return the verdict table for people, the warnings under it, and the path of the report."""
     scores = outcome.scores
-    head = ("codec", "verdict", "matched", "E3 of N", "E3 of A", "E1 of A", "first reason")
+    head = ("codec", "ratio", "verdict", "matched", "E3 of N", "E3 of A", "E1 of A", "first reason")
     rows = [head]
-    for codec in scores.codecs:
+    for codec, saved in zip(scores.codecs, outcome.compression, strict=True):
         number, area = _quantity(codec, "N"), _quantity(codec, "A")
         rows.append(
             (
                 codec.codec,
+                _ratio(saved),
                 codec.verdict,
                 f"{codec.counts.matched}/{codec.counts.n_raw}",
                 _interval(number.expected),
@@ -76,6 +86,7 @@ def verdict_table(outcome: Outcome) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "-" * max(map(len, lines)))
-    lines += [f"warning: {text}" for text in scores.warnings]
+    lines += [f"warning: {text}" for text in outcome.warnings]
     summary = f"{scores.n_objects} objects, {scores.n_replicates} replicates, margin {scores.margin:g} sigma_raw"
+    summary += ", sensor estimated" if outcome.sensor_estimated else ""
     return "\n".join([*lines, summary, f"report: {outcome.report}"])

@@ -5,6 +5,7 @@ chunk a block), ``journal.jsonl``, ``provenance.json``, ``model.npz``, ``report/
 written, their files and folders are put on disk, then the journal line is.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -92,17 +93,25 @@ class StudyStore:
 
     @staticmethod
     def require_absent(folder: Path) -> None:
-        """Refuse a folder that exists.
+        """Refuse a folder that exists, or could not be made, before the work that would be lost.
 
         Raises
         ------
         ConfigError
-            If it does.
+            If it exists.
+        ResourceError
+            If what exists of its path is no folder, or is write-protected.
         """
         if folder.exists():
             raise ConfigError(
                 f"{folder}: exists already", "go on with it by `compdistort resume`, or choose another folder with -o"
             )
+        place = next(parent for parent in folder.absolute().parents if parent.exists())
+        with resource_errors(folder):
+            if not place.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "is a file")
+            if not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, "is write-protected")
 
     @classmethod
     def open(cls, folder: Path) -> "StudyStore":
