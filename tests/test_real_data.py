@@ -8,7 +8,7 @@ import pytest
 
 from compdistort.backend.base import PARAMETERS
 from compdistort.io.images import read_image, write_tiff
-from compdistort.pipeline.blocks import StopFlag
+from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.progress import Silence
 from compdistort.pipeline.study import run_study
 from compdistort.store import StudyStore

@@ -16,9 +16,9 @@ import pytest
 from compdistort.cli import main
 from compdistort.errors import InterruptedStudyError, ResourceError
 from compdistort.io.images import read_image, write_tiff
-from compdistort.pipeline.blocks import StopFlag
 from compdistort.pipeline.demo import write_demo_inputs
 from compdistort.pipeline.progress import Silence
+from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.study import resume_study, run_study, study_status
 from compdistort.study_file import load_config
 
