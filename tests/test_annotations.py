@@ -1,6 +1,7 @@
 """Annotation files: every format, every way to be wrong, and what `train` and `segment` make of them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -368,3 +369,18 @@ def test_weka_preset_is_as_close_to_wekas_forests_as_they_are_to_each_other(engi
     probability = engine.forest_proba(features, found.forest)[0]
     assert np.abs(probability - expected).mean() <= 0.012
     assert ((probability >= 0.5) != (expected >= 0.5)).mean() <= 0.015
+
+
+def test_outputs_of_segment_are_checked_together_before_any_is_written(files, capsys):
+    assert _run(capsys, *_train_words(files))[0] == 0
+    words = ["segment", str(files / "raw.tif"), "--model", str(files / "model.npz"), "-o", str(files / "mask.tif")]
+    for more, code in (
+        (["--probability", str(files / "p.png")], 2),
+        (["--probability", str(files / "nowhere/p.tif")], 4),
+        (["--probability", str(files / "mask.tif")], 2),
+        (["--labels-out", str(files / "raw.tif")], 2),
+        (["--labels-out", str(files / "l.jpg")], 2),
+    ):
+        assert main([*words, *more]) == code
+        assert Path(more[1]).name in capsys.readouterr().err
+        assert not (files / "mask.tif").exists()

@@ -1,9 +1,13 @@
 """The command line itself: names, exit codes, one-line errors, machine-readable output."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 
 from compdistort.cli import main
@@ -11,6 +15,8 @@ from compdistort.cli.app import MULTIPLE
 from compdistort.cli.common import spread_multiple
 from compdistort.cli.progress import Plain, listener
 from compdistort.errors import ConfigError
+from compdistort.io.images import write_png
+from compdistort.pipeline.stopping import STOP_SIGNALS, StopFlag
 
 COMMANDS = (
     "calibrate", "estimate-noise", "synth", "features", "train", "segment", "measure", "init", "check", "run", "resume",
@@ -105,3 +111,84 @@ def test_module_entry_and_exit_code():
     )
     assert done.returncode == 4
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("compdistort ")
+
+
+def test_usage_errors_name_the_option_and_the_help(capsys):
+    for words, named in (
+        (["synth"], "RAW"),
+        (["synth", "a.tif", "-n", "many"], "--replicates"),
+        (["calibrate", "--flat"], "--flat"),
+    ):
+        assert main(words) == 2
+        message = capsys.readouterr().err
+        assert named in message
+        assert f"see `compdistort {words[0]} --help`" in message
+    assert main(["statu"]) == 2
+    assert "Did you mean 'status'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_signals_end_any_command_with_exit_5(monkeypatch, capsys, number):
+    before = [signal.getsignal(each) for each in STOP_SIGNALS]
+
+    def killed(device):
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+
+    monkeypatch.setattr("compdistort.pipeline.environment.doctor", killed)
+    assert main(["doctor"]) == 5
+    message = capsys.readouterr().err
+    assert "stopped by a signal" in message
+    assert len(message.splitlines()) == 1
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_signal_waits_while_the_compiler_calls_back():
+    """An exception raised inside LLVM's callbacks is lost, and spoils the code that is compiled."""
+    stop = StopFlag()
+    space = {"__name__": "llvmlite.fake", "os": os, "signal": signal, "time": time, "done": []}
+    exec("def callback():\n os.kill(os.getpid(), signal.SIGTERM)\n time.sleep(0.2)\n done.append(1)", space)
+
+    def compile_then_wait():
+        with stop.interrupting():
+            space["callback"]()
+            time.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        compile_then_wait()
+    assert space["done"] == [1]
+    assert stop.requested
+    assert stop.reason == "SIGTERM"
+
+
+def test_an_interrupted_import_is_an_interruption(monkeypatch, capsys):
+    def broken(device):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except KeyboardInterrupt as error:
+            raise ImportError("half a module") from error
+
+    monkeypatch.setattr("compdistort.pipeline.environment.doctor", broken)
+    assert main(["doctor"]) == 5
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("output", [".", "..", "nowhere/x.csv", "mask.png/x.csv", "mask.png"])
+def test_outputs_that_cannot_be_are_refused_before_the_work(tmp_path, monkeypatch, capsys, output):
+    monkeypatch.chdir(tmp_path)
+    mask = np.zeros((20, 20), np.uint8)
+    mask[4:9, 4:9] = 255
+    write_png(tmp_path / "mask.png", mask)
+    before = (tmp_path / "mask.png").read_bytes()
+    assert main(["measure", "mask.png", "-o", output]) == (2 if output == "mask.png" else 4)
+    assert output in capsys.readouterr().err
+    assert (tmp_path / "mask.png").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["mask.png"]

@@ -131,3 +131,23 @@ def test_folder_of_study_file_is_used_even_when_relative(tmp_path, monkeypatch):
     (tmp_path / "s.toml").write_text(template_text())
     monkeypatch.chdir(tmp_path)
     assert load_config(Path("s.toml")).input.raw == (tmp_path / "raw.tif").resolve()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"sensor": "s.json", "bits": 12},
+        {"sensor": "s.json", "read_noise_e": 2.0},
+        {"sensor": "s.json", "offset_dn": 100.0},
+        {"estimate": True, "saturation_dn": 4095.0},
+        {"estimate": True, "read_noise_e": 2.0},
+    ],
+)
+def test_calibration_values_that_nothing_would_use_are_refused(setting):
+    with pytest.raises(ConfigError, match=list(setting)[1]):
+        parse_config({**tomllib.loads(template_text()), "calibration": setting}, "study.toml")
+
+
+def test_bits_of_an_estimate_are_passed_on():
+    data = {**tomllib.loads(template_text()), "calibration": {"estimate": True, "bits": 12, "offset_dn": 100.0}}
+    assert parse_config(data, "study.toml").calibration.bits == 12

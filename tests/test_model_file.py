@@ -80,7 +80,7 @@ def test_missing_file(tmp_path):
 
 
 def test_a_folder_that_is_missing_leaves_nothing(tmp_path):
-    with pytest.raises(ResourceError, match="the folder does not exist"):
+    with pytest.raises(ResourceError, match="folder does not exist"):
         save_classifier(tmp_path / "no" / "model.npz", _classifier())
     assert not list(tmp_path.iterdir())
 

@@ -8,8 +8,8 @@ import pytest
 
 from compdistort.backend.base import PARAMETERS
 from compdistort.io.images import read_image, write_tiff
-from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.progress import Silence
+from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.study import run_study
 from compdistort.store import StudyStore
 from compdistort.study_file import load_config

@@ -184,3 +184,25 @@ def test_folder_that_cannot_be_made(tmp_path):
     with pytest.raises(ResourceError):
         StudyStore.create(tmp_path / "file" / "s.cdist", {})
     assert not list(tmp_path.glob(".s.cdist*"))
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "replicates/zarr.json", "replicates/values/zarr.json"])
+@pytest.mark.parametrize("text", ["x", "[]", '{"zarr'])
+def test_damaged_descriptions_are_written_again(store, name, text):
+    _commit_all(store)
+    (store.folder / "data.zarr" / name).write_text(text)
+    again = StudyStore.open(store.folder)
+    damaged = again.verify()
+    again.make_array("replicates/values", (25, 3, 2), "<f4", 10)
+    for start, n in ((0, 10), (10, 10), (20, 5)):
+        if f"block/{start}" in damaged:
+            again.commit(f"block/{start}", [ArrayWrite("replicates/values", _block(start, n), start)], {"n": n})
+    assert StudyStore.open(store.folder).verify() == []
+    assert np.array_equal(again.read("replicates/values"), _block(0, 25))
+
+
+def test_a_place_that_cannot_hold_a_study_is_refused_at_once(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ResourceError, match="a file, not a folder"):
+        StudyStore.require_absent(tmp_path / "file" / "s.cdist")
+    StudyStore.require_absent(tmp_path / "new" / "deep" / "s.cdist")

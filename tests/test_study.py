@@ -20,6 +20,7 @@ from compdistort.pipeline.demo import write_demo_inputs
 from compdistort.pipeline.progress import Silence
 from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.study import resume_study, run_study, study_status
+from compdistort.store.journal import Journal
 from compdistort.study_file import load_config
 
 SIZE = 96
@@ -265,7 +266,7 @@ def test_annotations_of_another_shape_are_refused(inputs, tmp_path, capsys):
 def test_one_class_is_refused(inputs, tmp_path, capsys):
     write_tiff(tmp_path / "other.tif", np.ones((SIZE, SIZE), np.uint8))
     path = _write_study(inputs, tmp_path, labels_tif=(tmp_path / "other.tif").as_posix())
-    _fails(capsys, path, 3, "class")
+    _fails(capsys, path, 3, "class", "other.tif")
 
 
 def test_sensor_that_does_not_fit_is_refused(inputs, tmp_path, capsys):
@@ -327,3 +328,82 @@ def test_check_writes_nothing(inputs, capsys):
     assert cost["images"] == REPLICATES * 5
     assert cost["seconds"] > 0
     assert sorted(p.name for p in Path(inputs).iterdir()) == before
+
+
+def _estimated_study(folder):
+    """Write a study that estimates its sensor from a clipped ramp of light; return its path."""
+    folder.mkdir()
+    draw = np.random.Generator(np.random.Philox(3))
+    light = np.linspace(200, 3000, 256)[None, :].repeat(256, axis=0)
+    image = np.minimum(np.rint(100 + 0.5 * draw.poisson(light)), 1400).astype(np.uint16)
+    annotated = np.zeros(image.shape, np.uint8)
+    annotated[:, 20:80:5] = 1
+    annotated[:, 180:250:5] = 2
+    write_tiff(folder / "ramp.tif", image)
+    write_tiff(folder / "labels.tif", annotated)
+    (folder / "s.toml").write_text(
+        'schema_version = 1\n[input]\nraw = "ramp.tif"\n[calibration]\nestimate = true\n[noise]\nreplicates = 3\n'
+        '[segmenter]\nlabels = "labels.tif"\n[measure]\nmin_size = 50\n[[codec]]\nid = "jpeg"\nratio = 5000\n'
+    )
+    return folder / "s.toml"
+
+
+def test_estimated_sensor_saturation_and_missed_ratio_reach_the_terminal(tmp_path, capsys):
+    config = load_config(_estimated_study(tmp_path / "ü b"))
+    outcome = run_study(config, tmp_path / "ü b" / "s.cdist", progress=Silence(), stop=StopFlag())
+    assert main(["report", str(outcome.folder)]) == 0
+    text = capsys.readouterr().out
+    assert "sensor estimated" in text
+    assert "saturated" in text
+    assert ":1 (not 5000)" in text
+    assert main(["report", str(outcome.folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sensor_estimated"]
+    assert any(text.startswith("ramp.tif: sensor estimated") for text in found["warnings"])
+    assert found["codecs"][0]["target_ratio"] == 5000
+    assert not found["codecs"][0]["ratio_reached"]
+
+
+def test_report_again_gives_the_same_bytes(finished):
+    page = finished.folder / "report/report.json"
+    before = page.read_bytes()
+    assert main(["report", str(finished.folder), "--json"]) == 0
+    assert page.read_bytes() == before
+
+
+def test_missing_input_on_resume_names_the_file(inputs, tmp_path, capsys):
+    write_tiff(tmp_path / "own.tif", read_image(inputs / "raw.tif"))
+    path = _write_study(inputs, tmp_path, raw_tif=(tmp_path / "own.tif").as_posix())
+    run_study(load_config(path), tmp_path / "r.cdist", progress=Silence(), stop=StopFlag())
+    (tmp_path / "own.tif").unlink()
+    assert main(["resume", str(tmp_path / "r.cdist"), "--progress", "none"]) == 3
+    assert "own.tif (raw): does not exist" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "r.cdist")]) == 0
+
+
+def test_changed_study_document_is_bad_input(tmp_path, capsys):
+    (tmp_path / "study.json").write_text('{"schema_version": 1, "config": {}}')
+    assert main(["resume", str(tmp_path)]) == 3
+    assert "study.json" in capsys.readouterr().err
+
+
+def test_full_disk_half_way_says_how_to_go_on(inputs, tmp_path, monkeypatch, capsys):
+    def full(self, record):
+        if record["key"] == "replicates/000002":
+            raise ResourceError("journal.jsonl: the disk is full", "free some space")
+        append(self, record)
+
+    append = Journal.append
+    monkeypatch.setattr(Journal, "append", full)
+    folder = tmp_path / "t.cdist"
+    words = ["run", str(inputs / "study.toml"), "-o", str(folder), "--set", "compute.block=2", "--progress", "none"]
+    assert main(words) == 4
+    assert f"go on with `compdistort resume {folder}`" in capsys.readouterr().err
+    assert study_status(folder)["replicates_done"] == 2
+
+
+def test_forecast_of_the_disk_holds_the_study(inputs, finished, capsys):
+    assert main(["check", str(inputs / "study.toml"), "--json", "--progress", "none"]) == 0
+    forecast = json.loads(capsys.readouterr().out)["forecast"]["disk_bytes"]
+    taken = sum(path.stat().st_size for path in finished.folder.rglob("*") if path.is_file())
+    assert taken < forecast < 5 * taken

@@ -1,19 +1,15 @@
 """The typer application, and the one place where errors become exit codes."""
 
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
-from types import FrameType
 
 import typer
 
 from compdistort import __version__
 from compdistort.cli.common import OutputState, spread_multiple
 from compdistort.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE, CompdistortError
+from compdistort.pipeline.stopping import StopFlag
 
 app = typer.Typer(
     name="compdistort",
@@ -71,48 +67,36 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
+    stop = StopFlag()
     try:
-        with _stoppable():
-            code = app(args=spread_multiple(words, MULTIPLE), standalone_mode=False)
+        with stop.interrupting():
+            code = app(args=spread_multiple(words, MULTIPLE), standalone_mode=False, obj=stop)
     except (typer.Abort, KeyboardInterrupt):
         return OutputState.fail(_STOPPED, EXIT_INTERRUPTED)
     except typer.TyperException as error:  # what typer says of unknown commands, options and values
         return OutputState.fail(f"{error.format_message().rstrip('.')}; see {_help_command(words)}", EXIT_USAGE)
-    except CompdistortError as error:
-        if debug:
-            traceback.print_exc()
-        return OutputState.fail(str(error), error.exit_code)
     except Exception as error:
         if debug:
             traceback.print_exc()
-        return OutputState.fail(
-            f"internal error: {type(error).__name__}: {error}; run again with --debug and report the traceback",
-            EXIT_INTERNAL,
-        )
-    if code == _TYPER_INTERRUPTED:
+        return _fail(error, stop)
+    if code == _TYPER_INTERRUPTED:  # typer's own code for a KeyboardInterrupt
         return OutputState.fail(_STOPPED, EXIT_INTERRUPTED)
     return int(code or 0)
+
+
+def _fail(error: Exception, stop: StopFlag) -> int:
+    """Print what an exception means to the user and return the exit code."""
+    if isinstance(error, CompdistortError):
+        return OutputState.fail(str(error), error.exit_code)
+    if stop.requested:  # what an interrupted import of a compiled module turns into
+        return OutputState.fail(_STOPPED, EXIT_INTERRUPTED)
+    return OutputState.fail(
+        f"internal error: {type(error).__name__}: {error}; run again with --debug and report the traceback",
+        EXIT_INTERNAL,
+    )
 
 
 def _help_command(words: list[str]) -> str:
     """Return the help that fits a command line which could not be read."""
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     return " ".join(["`compdistort", *(word for word in words[:1] if word in known), "--help`"])
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGTERM and SIGUSR1 end a command as Ctrl-C does, so that it clears away what is half-written."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt(signal.Signals(number).name)

@@ -44,6 +44,7 @@ def check(
 
 
 def run(
+    context: typer.Context,
     study: Path = _STUDY,
     output: Path = typer.Option(None, "-o", "--output", help="Folder to make; default: the study's name + .cdist."),
     replicates: int = typer.Option(None, "-n", "--replicates", min=2, help="Overrides noise.replicates."),
@@ -57,7 +58,6 @@ def run(
     as_json: bool = JSON_OPTION,
 ) -> int:
     """Run a study from raw image to verdict."""
-    from compdistort.pipeline.blocks import StopFlag  # noqa: PLC0415
     from compdistort.pipeline.study import run_study  # noqa: PLC0415
     from compdistort.study_file import load_config  # noqa: PLC0415
 
@@ -73,12 +73,13 @@ def run(
     config = load_config(study, (*settings, *words))
     folder = output or config.output.folder or study.with_suffix(SUFFIX)
     outcome = run_study(
-        config, folder, progress=listener(progress), stop=StopFlag(), text=study.read_text(encoding="utf-8")
+        config, folder, progress=listener(progress), stop=context.obj, text=study.read_text(encoding="utf-8")
     )
     return _finish(outcome, fail_on, as_json=as_json)
 
 
 def resume(
+    context: typer.Context,
     folder: Path = _FOLDER,
     threads: int = _THREADS,
     progress: str = _PROGRESS,
@@ -86,11 +87,10 @@ def resume(
     as_json: bool = JSON_OPTION,
 ) -> int:
     """Go on with a study that was stopped or killed, to the same bits."""
-    from compdistort.pipeline.blocks import StopFlag  # noqa: PLC0415
     from compdistort.pipeline.study import resume_study  # noqa: PLC0415
 
     _check_fail_on(fail_on)
-    outcome = resume_study(folder, progress=listener(progress), stop=StopFlag(), threads=threads)
+    outcome = resume_study(folder, progress=listener(progress), stop=context.obj, threads=threads)
     return _finish(outcome, fail_on, as_json=as_json)
 
 

@@ -34,6 +34,7 @@ def selftest(as_json: bool = JSON_OPTION) -> int:
 
 
 def demo(
+    context: typer.Context,
     scene: str = typer.Option("spheres", help="spheres (small, sparse) or confluent (large, dense)."),
     output: Path = typer.Option(Path("demo"), "-o", "--output", help="Folder to make."),
     replicates: int = typer.Option(100, "-n", "--replicates", min=2, help="Replicates."),
@@ -46,7 +47,15 @@ def demo(
     from compdistort.pipeline.demo import run_demo  # noqa: PLC0415
     from compdistort.pipeline.verdicts import summarise, verdict_table  # noqa: PLC0415
 
-    outcome = run_demo(scene, output, n_replicates=replicates, seed=seed, threads=threads, progress=listener(progress))
+    outcome = run_demo(
+        scene,
+        output,
+        n_replicates=replicates,
+        seed=seed,
+        threads=threads,
+        progress=listener(progress),
+        stop=context.obj,
+    )
     OutputState.emit(summarise(outcome), verdict_table(outcome), as_json=as_json)
 
 

@@ -21,7 +21,7 @@ _REMEDIES = {
     errno.EROFS: ("the disk is read-only", "choose a folder that can be written to"),
     errno.EACCES: ("permission is denied", "choose another folder or change its permissions"),
     errno.EPERM: ("permission is denied", "choose another folder or change its permissions"),
-    errno.ENOENT: ("the folder does not exist", "create it or correct the path"),
+    errno.ENOENT: ("the file or its folder does not exist", "create it or correct the path"),
     errno.ENOTDIR: ("part of the path is a file, not a folder", "correct the path"),
     errno.EEXIST: (
         "a file of this name, or of a part of the path, is there",

@@ -3,27 +3,21 @@
 A replicate depends on its number alone, so threads, blocks, order and interruptions leave no trace in the results.
 """
 
-import signal
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
 import numpy as np
 
 from compdistort.backend.base import PARAMETERS, Float32, Float64
-from compdistort.errors import InterruptedStudyError
 from compdistort.pipeline.comparison import SUMMARY, Comparison, Reference, compare
 from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.progress import Progress
+from compdistort.pipeline.stopping import StopFlag
 from compdistort.store import ArrayWrite, StudyStore
 
 RAW = ""
 """Name of the row of a replicate that went through no codec."""
-STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,47 +26,6 @@ class Row:
 
     values: Float32
     summary: Float64
-
-
-class StopFlag:
-    """Whether the study was asked to stop."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self.reason = ""
-
-    def set(self, reason: str) -> None:
-        """Ask for a stop."""
-        self.reason = reason
-        self._event.set()
-
-    def check(self) -> None:
-        """Raise if a stop was asked for.
-
-        Raises
-        ------
-        InterruptedStudyError
-            With the reason.
-        """
-        if self._event.is_set():
-            raise InterruptedStudyError(f"stopped by {self.reason}; every block that is done is kept")
-
-    @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Let SIGTERM, SIGINT and SIGUSR1 ask for a stop while the block runs (main thread only)."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def handler(number: int, _frame: FrameType | None) -> None:
-            self.set(signal.Signals(number).name)
-
-        before = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, old in before.items():
-                signal.signal(number, old)
 
 
 def replicate_rows(chain: Chain, reference: Reference, index: int, stop: StopFlag) -> dict[str, Row]:

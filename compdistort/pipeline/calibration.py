@@ -112,8 +112,9 @@ def calibrate_files(
         exposures=options.exposures,
         source={"files": files, "software": f"compdistort {compdistort.__version__}"},
     )
+    shown = page_data(calibration, files, backend)
     save_sensor(out, calibration.model)
-    write_calibration_page(page_data(calibration, files, backend), page, twin_path)
+    write_calibration_page(shown, page, twin_path)
     return {
         "sensor": str(out),
         "page": str(page),

@@ -15,10 +15,10 @@ from compdistort.backend import get_backend
 from compdistort.errors import ConfigError
 from compdistort.io.files import atomic_path, resource_errors
 from compdistort.io.images import write_tiff
-from compdistort.pipeline.blocks import StopFlag
 from compdistort.pipeline.calibration import CalibrateOptions, calibrate_files
 from compdistort.pipeline.outcome import Outcome
 from compdistort.pipeline.progress import Progress
+from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.study import run_study
 from compdistort.study_file import load_config
 from compdistort.synthetic import KINDS as SCENES
@@ -126,7 +126,7 @@ def write_demo_inputs(folder: Path, scene: str, *, size: int = SIZE, seed: int =
 
 
 def run_demo(
-    scene: str, folder: Path, *, n_replicates: int, seed: int, threads: int | None, progress: Progress
+    scene: str, folder: Path, *, n_replicates: int, seed: int, threads: int | None, progress: Progress, stop: StopFlag
 ) -> Outcome:
     """Simulate, calibrate and run a whole study; the folder ``SCENE`` inside `folder` is made anew.
 
@@ -140,6 +140,8 @@ def run_demo(
         Of the study.
     progress : Progress
         Listener.
+    stop : StopFlag
+        Lets signals end the study between two images.
 
     Returns
     -------
@@ -155,4 +157,4 @@ def run_demo(
     settings = () if threads is None else (f"compute.threads={threads}",)
     config = load_config(place / "study.toml", settings)
     text = (place / "study.toml").read_text(encoding="utf-8")
-    return run_study(config, store, progress=progress, stop=StopFlag(), text=text)
+    return run_study(config, store, progress=progress, stop=stop, text=text)

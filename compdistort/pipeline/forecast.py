@@ -2,10 +2,14 @@
 
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from compdistort.backend.base import PARAMETERS, UInt16
+from compdistort.codecs import Codec
 from compdistort.config import StudyConfig, parse_bytes
 from compdistort.errors import ResourceError
 from compdistort.pipeline.comparison import SUMMARY
@@ -13,9 +17,14 @@ from compdistort.pipeline.environment import usable_processors
 from compdistort.pipeline.inputs import Chain
 
 _CROP = 320
-_BASE_BYTES = 450 * 2**20
-_BYTES_PER_PIXEL = 80
-_SPARE_DISK = 64 * 2**20
+_BASE_BYTES = 360 * 2**20
+"""Memory of the program itself, compiled code loaded; the very first run, which compiles it, takes 150 MiB more."""
+_BYTES_PER_PIXEL = 60
+"""Memory of one image in the chain, beside its features and probabilities."""
+_DISK_BYTES_PER_PIXEL, _DISK_BYTES_PER_CODEC_PIXEL = 9, 2
+"""Stored raw image, probability, labels and per-pixel sums; stored image of a codec: compressed noise, measured."""
+_PAGE_BYTES = 3 * 2**20
+_SPARE_DISK = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +38,7 @@ class Forecast:
     seconds : float
         Wall time of the replicate loop.
     seconds_per_image : float
-        Time of one image on one thread, scaled from a crop.
+        Mean time of one image on one thread, scaled from a crop.
     memory_bytes, disk_bytes : int
         Peak memory of the process; size of the study folder.
     threads : int
@@ -66,13 +75,22 @@ def _middle(raw: UInt16) -> UInt16:
     return raw[y : y + _CROP, x : x + _CROP].copy()
 
 
-def _time_crop(chain: Chain) -> tuple[float, int]:
-    """Return seconds and objects of one chain run on the middle of the image, after a first run that compiles."""
+def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> tuple[float, int]:
+    """Return seconds of one replicate with all its codecs, and objects, from the middle of the image.
+
+    A first run compiles. A codec that changes nothing costs no run through the chain, as in the study.
+    """
     crop = _middle(chain.raw)
     for _ in range(2):
         began = time.monotonic()
         found = chain.backend.image_objects(crop, chain.bank, chain.classifier.forest, chain.rule)
-        seconds = time.monotonic() - began
+        once = time.monotonic() - began
+    seconds = once
+    for codec in codecs:
+        began = time.monotonic()
+        decoded = codec.apply(crop).decoded
+        seconds += time.monotonic() - began
+        seconds += 0.0 if np.array_equal(decoded, crop) else once
     scale = chain.raw.size / crop.size
     return seconds * scale, int(len(found.values) * scale) + 1
 
@@ -86,8 +104,8 @@ def _memory(chain: Chain, threads: int) -> int:
 def _disk(chain: Chain, config: StudyConfig, objects: int) -> int:
     sources = 1 + len(config.codec)
     table = config.noise.replicates * sources * (objects * len(PARAMETERS) * 4 + len(SUMMARY) * 8)
-    pictures = chain.raw.size * (2 + 8 + 16 + 4 * sources + 4 * len(config.codec))
-    return table + pictures + _SPARE_DISK
+    pictures = chain.raw.size * (_DISK_BYTES_PER_PIXEL + _DISK_BYTES_PER_CODEC_PIXEL * len(config.codec))
+    return table + pictures + _PAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +139,8 @@ def fit_threads(chain: Chain, config: StudyConfig) -> Fit:
     return Fit(threads=threads, memory_bytes=memory, notes=notes)
 
 
-def forecast(chain: Chain, config: StudyConfig) -> Forecast:
-    """Return the cost of a study.
+def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig) -> Forecast:
+    """Return the cost of a study whose codecs are prepared.
 
     Raises
     ------
@@ -130,12 +148,12 @@ def forecast(chain: Chain, config: StudyConfig) -> Forecast:
         If its memory limit is too small.
     """
     fit = fit_threads(chain, config)
-    seconds, objects = _time_crop(chain)
+    seconds, objects = _time_crop(chain, codecs)
     images = config.noise.replicates * (1 + len(config.codec))
     return Forecast(
         images=images,
-        seconds=images * seconds / fit.threads,
-        seconds_per_image=seconds,
+        seconds=config.noise.replicates * seconds / fit.threads,
+        seconds_per_image=seconds / (1 + len(config.codec)),
         memory_bytes=fit.memory_bytes,
         disk_bytes=_disk(chain, config, objects),
         threads=fit.threads,
@@ -156,8 +174,8 @@ def require_disk(folder: Path, needed: int) -> None:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    if free < needed:
+    if free < needed + _SPARE_DISK:
         raise ResourceError(
-            f"{place}: {free / 2**20:.0f} MiB free, the study needs about {needed / 2**20:.0f} MiB",
+            f"{place}: {free / 2**20:.0f} MiB free, the study needs about {(needed + _SPARE_DISK) / 2**20:.0f} MiB",
             "free some space or choose another folder with -o",
         )

@@ -189,5 +189,15 @@ def input_files(config: StudyConfig) -> dict[str, Path]:
 
 
 def input_hashes(config: StudyConfig) -> dict[str, dict[str, str]]:
-    """Return name and sha256 of every file that a study reads (folders: of their files, in order)."""
-    return {role: {"name": path.name, "sha256": sha256_file(path)} for role, path in input_files(config).items()}
+    """Return name and sha256 of every file that a study reads (folders: of their files, in order).
+
+    Raises
+    ------
+    InputError
+        If one is gone.
+    """
+    files = input_files(config)
+    for role, path in files.items():
+        if not path.exists():
+            raise InputError(f"{path} ({role}): does not exist", "put the file back, or correct the path")
+    return {role: {"name": path.name, "sha256": sha256_file(path)} for role, path in files.items()}

@@ -9,6 +9,8 @@ from types import FrameType
 from compdistort.errors import InterruptedStudyError
 
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
+_AGAIN = getattr(signal, "SIGALRM", None)
+_AGAIN_SECONDS = 0.05
 
 
 class StopFlag:
@@ -17,6 +19,11 @@ class StopFlag:
     def __init__(self) -> None:
         self._event = threading.Event()
         self.reason = ""
+
+    @property
+    def requested(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._event.is_set()
 
     def set(self, reason: str) -> None:
         """Ask for a stop."""
@@ -31,7 +38,7 @@ class StopFlag:
         InterruptedStudyError
             With the reason.
         """
-        if self._event.is_set():
+        if self.requested:
             raise InterruptedStudyError(f"stopped by {self.reason}")
 
     @contextmanager
@@ -39,24 +46,35 @@ class StopFlag:
         """Let signals ask for a stop while the block runs, which has to `check` (main thread only)."""
 
         def handler(number: int, _frame: FrameType | None) -> None:
-            self.set(signal.Signals(number).name)
+            if number != _AGAIN:
+                self.set(signal.Signals(number).name)
 
         with _handled_by(handler):
             yield
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Let signals end the block at once by KeyboardInterrupt (main thread only).
+        """Let signals end the block at once by KeyboardInterrupt (main thread only); they ask for a stop too."""
 
-        They ask for a stop too: where a foreign callback swallows the exception, the next `check` ends the command.
-        """
-
-        def handler(number: int, _frame: FrameType | None) -> None:
-            self.set(signal.Signals(number).name)
+        def handler(number: int, frame: FrameType | None) -> None:
+            if number != _AGAIN:
+                self.set(signal.Signals(number).name)
+            if _AGAIN is not None and _inside_compiler(frame):
+                signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+                return
             raise KeyboardInterrupt
 
         with _handled_by(handler):
             yield
+
+
+def _inside_compiler(frame: FrameType | None) -> bool:
+    """Say whether LLVM has called back into Python, which would swallow an exception and spoil what it compiles."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("llvmlite."):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
@@ -64,9 +82,12 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
+    numbers = (*STOP_SIGNALS, *(() if _AGAIN is None else (_AGAIN,)))
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
+        if _AGAIN is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, old in before.items():
             signal.signal(number, old)

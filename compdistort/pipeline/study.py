@@ -9,10 +9,10 @@ from typing import Any
 
 from compdistort.codecs import Codec
 from compdistort.config import StudyConfig
-from compdistort.errors import InputError, InterruptedStudyError, ResourceError, StoreError
+from compdistort.errors import ConfigError, InputError, InterruptedStudyError, ResourceError, StoreError
 from compdistort.forest import save_classifier
 from compdistort.pipeline import environment
-from compdistort.pipeline.blocks import StopFlag, block_key, run_blocks
+from compdistort.pipeline.blocks import block_key, run_blocks
 from compdistort.pipeline.classifier import TrainedClassifier, obtain_classifier
 from compdistort.pipeline.comparison import Reference
 from compdistort.pipeline.forecast import Forecast, block_size, fit_threads, forecast, require_disk
@@ -27,6 +27,7 @@ from compdistort.pipeline.reference import (
     load_reference,
     restore_classifier,
 )
+from compdistort.pipeline.stopping import StopFlag
 from compdistort.replicate import noise_notices, tables_sha256
 from compdistort.store import StudyStore
 from compdistort.study_file import parse_config
@@ -82,7 +83,8 @@ def run_study(config: StudyConfig, folder: Path, *, progress: Progress, stop: St
     """
     StudyStore.require_absent(folder)
     prepared = prepare(config, progress)
-    cost = forecast(prepared.chain, config)
+    cost = forecast(prepared.chain, prepared.codecs.values(), config)
+    stop.check()
     _announce(cost, progress)
     require_disk(folder, cost.disk_bytes)
     store = StudyStore.create(folder, config.model_dump(mode="json"), text)
@@ -116,13 +118,18 @@ def _resumable(folder: Path) -> Iterator[None]:
     try:
         yield
     except (InterruptedStudyError, ResourceError) as error:
-        error.remedy = f"{error.remedy}{', then ' if error.remedy else ''}go on with `compdistort resume {folder}`"
+        first = f"{error.remedy}, then " if error.remedy else "every block that is done is kept: "
+        error.remedy = f"{first}go on with `compdistort resume {folder}`"
         raise
 
 
 def config_of(store: StudyStore) -> StudyConfig:
     """Return the resolved config of a stored study."""
-    return parse_config(store.document()["config"], str(store.folder))
+    where = store.folder / "study.json"
+    try:
+        return parse_config(store.document()["config"], str(where))
+    except ConfigError as error:
+        raise StoreError(error.what, "it was changed, or another compdistort wrote it: start a new study") from error
 
 
 def _announce(cost: Forecast, progress: Progress) -> None:
@@ -276,5 +283,5 @@ def report_study(folder: Path, output: Path | None = None) -> Outcome:
 def check_study(config: StudyConfig, progress: Progress) -> dict[str, Any]:
     """Validate every input and forecast the cost; write nothing."""
     prepared = prepare(config, progress)
-    cost = forecast(prepared.chain, config)
+    cost = forecast(prepared.chain, prepared.codecs.values(), config)
     return {"forecast": asdict(cost), "classifier": prepared.trained.report, "text": describe_forecast(cost)}

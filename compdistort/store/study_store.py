@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from compdistort.errors import ConfigError, StoreError, StoreLockedError
 from compdistort.io.files import atomic_path, resource_errors, sync_folder, sync_tree
-from compdistort.store.journal import Journal, digest
+from compdistort.store.arrays import array_digest, existing_array, open_group
+from compdistort.store.journal import Journal
 
 SCHEMA_VERSION = 1
 Array = NDArray[Any]
@@ -180,10 +181,9 @@ class StudyStore:
     def make_array(self, name: str, shape: Sequence[int], dtype: str, rows: int) -> None:
         """Make an array whose chunks hold `rows` rows; an existing one of the same form is kept, another replaced."""
         group = self._group("a")
-        if name in group:
-            found = group[name]
-            if tuple(found.shape) == tuple(shape) and found.dtype == np.dtype(dtype) and found.chunks[0] == rows:
-                return
+        found = existing_array(group, self._path(name), name)
+        if found is not None and (tuple(found.shape), found.dtype, found.chunks[0]) == (tuple(shape), dtype, rows):
+            return
         with resource_errors(self.folder):
             made = group.create_array(
                 name,
@@ -219,7 +219,7 @@ class StudyStore:
                 if write.data.size:
                     array[write.start : stop] = write.data
                     self._sync_rows(array, write.start, stop)
-                arrays[write.name] = {"start": write.start, "stop": stop, "blake2b": _array_digest(write.data)}
+                arrays[write.name] = {"start": write.start, "stop": stop, "blake2b": array_digest(write.data)}
         # Through JSON at once, so that this process sees exactly what a later one will read.
         record = json.loads(
             json.dumps({"key": key, "arrays": arrays, "facts": dict(facts), "seconds": round(seconds, 3)})
@@ -256,20 +256,17 @@ class StudyStore:
         return value
 
     def _intact(self, record: Mapping[str, Any]) -> bool:
-        group = self._group("a")
         for name, entry in record["arrays"].items():
             try:
-                data = np.asarray(group[name][entry["start"] : entry["stop"]])
+                data = np.asarray(self._group("r")[name][entry["start"] : entry["stop"]])
             except Exception:  # any failure to read is what we are asking about
                 return False
-            if _array_digest(data) != entry["blake2b"]:
+            if array_digest(data) != entry["blake2b"]:
                 return False
         return True
 
     def _group(self, mode: str) -> Any:
-        import zarr  # noqa: PLC0415 - half a second that `import compdistort` must not pay
-
-        return zarr.open_group(str(self.folder / "data.zarr"), mode=mode, zarr_format=3)  # type: ignore[arg-type]
+        return open_group(self.folder / "data.zarr", mode)
 
     def _path(self, name: str) -> Path:
         return self.folder / "data.zarr" / name
@@ -283,8 +280,3 @@ class StudyStore:
                 sync_folder(folder)
                 if folder == self.folder:
                     break
-
-
-def _array_digest(data: Array) -> str:
-    head = f"{data.dtype.str}{data.shape}".encode()
-    return digest(head + np.ascontiguousarray(data).tobytes())
