@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,3 +193,31 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(tmp_path, monkeypatc
     assert output in capsys.readouterr().err
     assert (tmp_path / "mask.png").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["mask.png"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_standard_output_is_a_resource_error():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "compdistort", "doctor"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr.startswith("compdistort: standard output: cannot be written")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_demo_leaves_what_is_no_study(tmp_path, capsys):
+    mine = tmp_path / "spheres" / "study.cdist" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("precious")
+    assert main(["demo", "-o", str(tmp_path), "-n", "2", "--progress", "none"]) == 3
+    assert "is no study folder" in capsys.readouterr().err
+    assert mine.read_text() == "precious"
+    assert [p.name for p in (tmp_path / "spheres").iterdir()] == ["study.cdist"]
+
+
+def test_demo_of_an_unknown_scene_says_one_line(tmp_path, capsys):
+    assert main(["demo", "-o", str(tmp_path), "--scene", "forest"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "compdistort: --scene forest is unknown; use one of spheres, confluent"
+    ]
+    assert list(tmp_path.iterdir()) == []

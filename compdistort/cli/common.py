@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from compdistort.errors import ResourceError
+
 JSON_OPTION = typer.Option(False, "--json", help="Print machine-readable results.")
 
 
@@ -15,8 +17,22 @@ class OutputState:
 
     @staticmethod
     def emit(result: dict[str, Any], text: str, *, as_json: bool) -> None:
-        """Print `result` as one JSON document, or `text` for people."""
-        typer.echo(json.dumps(result, allow_nan=False, default=str) if as_json else text)
+        """Print `result` as one JSON document, or `text` for people.
+
+        Raises
+        ------
+        ResourceError
+            If it cannot be written; a reader that has left is not meant (typer ends quietly).
+        """
+        words = json.dumps(result, allow_nan=False, default=str) if as_json else text
+        try:
+            typer.echo(words)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise ResourceError(
+                f"standard output: cannot be written ({error.strerror})", "results are complete: send it elsewhere"
+            ) from error
 
     @staticmethod
     def fail(message: str, code: int) -> int:

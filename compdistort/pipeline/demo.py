@@ -20,6 +20,7 @@ from compdistort.pipeline.outcome import Outcome
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.study import run_study
+from compdistort.store import StudyStore
 from compdistort.study_file import load_config
 from compdistort.synthetic import KINDS as SCENES
 
@@ -94,8 +95,7 @@ def write_demo_inputs(folder: Path, scene: str, *, size: int = SIZE, seed: int =
     ResourceError
         If the folder cannot be written.
     """
-    if scene not in SCENES:
-        raise ConfigError(f"--scene {scene} is unknown", f"use one of {', '.join(SCENES)}")
+    _check_scene(scene)
     with resource_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     camera = synthetic.SimulatedCamera()
@@ -125,6 +125,19 @@ def write_demo_inputs(folder: Path, scene: str, *, size: int = SIZE, seed: int =
         temporary.write_text(_STUDY.format(scene=scene, seed=seed, n=n_replicates), encoding="utf-8")
 
 
+def _check_scene(scene: str) -> None:
+    if scene not in SCENES:
+        raise ConfigError(f"--scene {scene} is unknown", f"use one of {', '.join(SCENES)}")
+
+
+def _remove_study(folder: Path) -> None:
+    """Remove the study of an earlier demo; what is no study, or is being written, is left alone by an error."""
+    if not folder.exists():
+        return
+    with StudyStore.open(folder).writing(), resource_errors(folder):
+        shutil.rmtree(folder)
+
+
 def run_demo(
     scene: str, folder: Path, *, n_replicates: int, seed: int, threads: int | None, progress: Progress, stop: StopFlag
 ) -> Outcome:
@@ -146,14 +159,18 @@ def run_demo(
     Returns
     -------
     Outcome
+
+    Raises
+    ------
+    StoreError, StoreLockedError
+        If ``study.cdist`` is there and is no study, or another process writes to it.
     """
+    _check_scene(scene)
     place = folder / scene
+    store = place / "study.cdist"
+    _remove_study(store)
     progress.say(f"simulating the {scene} scene and calibrating its camera in {place}")
     write_demo_inputs(place, scene, seed=seed, n_replicates=n_replicates)
-    store = place / "study.cdist"
-    if store.exists():
-        with resource_errors(store):
-            shutil.rmtree(store)
     settings = () if threads is None else (f"compute.threads={threads}",)
     config = load_config(place / "study.toml", settings)
     text = (place / "study.toml").read_text(encoding="utf-8")

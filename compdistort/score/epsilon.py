@@ -107,6 +107,7 @@ def jackknife(value: float, left_out: Float64) -> Jackknife:
     Returns
     -------
     Jackknife
+        Centre and standard error are NaN where the statistic does not exist without one of the replicates.
 
     Examples
     --------
@@ -116,6 +117,8 @@ def jackknife(value: float, left_out: Float64) -> Jackknife:
     (3.0, 1.527525, 1.527525)
     """
     n = left_out.size
+    if not np.isfinite(left_out).all():
+        return Jackknife(value, math.nan, math.nan, n)
     pseudo = n * value - (n - 1) * left_out
     return Jackknife(value, float(pseudo.mean()), float(pseudo.std(ddof=1) / math.sqrt(n)), n)
 

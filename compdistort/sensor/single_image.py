@@ -186,9 +186,10 @@ def _saturation(image: NDArray[np.uint16], bits: int | None, name: str) -> tuple
         raise CalibrationError(f"{name}: holds {top} DN, above the {bits} bits given", "correct --bits")
     at_top = int(np.count_nonzero(image == top))
     below = int(np.count_nonzero((image < top) & (image >= top - max(4, top // 100))))
-    clipped = at_top >= 5 and at_top > below / 10
+    exact = [n for n in range(9, 17) if top == (1 << n) - 1]
+    # Two pixels at the last code of a converter are no chance; elsewhere clipping shows as a pile.
+    clipped = (at_top >= 5 and at_top > below / 10) or (at_top >= 2 and bool(exact))
     if bits is None:
-        exact = [n for n in range(9, 17) if top == (1 << n) - 1]
         bits = exact[0] if exact and clipped else 16
     if clipped and at_top > 0.5 * image.size:
         raise CalibrationError(f"{name}: more than half of the pixels are at {top} DN", "give an unsaturated image")
