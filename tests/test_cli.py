@@ -39,8 +39,8 @@ def test_unknown_command_and_option_exit_2_in_one_line(capsys):
 
 
 def test_no_words_show_help(capsys):
-    assert main([]) in (0, 2)
-    assert "Usage" in capsys.readouterr().out + capsys.readouterr().err
+    assert main([]) == 0
+    assert "Usage" in capsys.readouterr().out
 
 
 def test_doctor_names_the_engine_and_the_missing_device(capsys):

@@ -1,7 +1,7 @@
 """The noise sampler as compiled loops; equals `compdistort.backend.plain.noise` to the bit.
 
 One image row at a time stays in cache: its records once, then for every replicate the random words, the branch-free
-quantiles (both vectorise) and the exact levels. A loop voxel by voxel is seven times slower. Unsigned indices matter:
+quantiles (both vectorise) and the exact levels. A loop voxel by voxel is far slower. Unsigned indices matter:
 a signed one adds a wrap-around test that stops vectorisation.
 """
 

@@ -1,7 +1,7 @@
 """One kernel pass over one row, as vector code whose sums stay in registers over all taps.
 
 Loops over taps written in Numba load and store the running sums at every tap; here an intrinsic emits LLVM vector
-instructions for a block of a row, 3 to 4 times faster. Any LLVM target takes them (vectors are split to its width).
+instructions for a block of a row, which is much faster. Any LLVM target takes them (vectors are split to its width).
 
 A row of taps is given by addresses. `rows_*`: a table of row addresses, the centre's entry in the middle, so that any
 border lives in the table. `line_*`: the address of the first pixel of a padded row, taps are its neighbours.
