@@ -282,6 +282,17 @@ def test_weka_agrees_on_any_shape(shape, seed):
     assert differing(filters.names, *(run(e, image, filters) for e in ENGINES)) == []
 
 
+def test_weka_twins_agree_on_the_sign_of_a_zero_orientation():
+    """A step of a power of two beside a faint pixel: the cosine is exactly 1, the mixed derivative just below 0."""
+    image = np.zeros((9, 9), np.float32)
+    image[5:], image[1, 4] = 32768, 1e-4
+    filters = build_bank(FeatureSpec(set="weka"), 2, image.shape)
+    stacks = [run(e, image, filters) for e in ENGINES]
+    plane = stacks[0][filters.names.index("Hessian_Orientation_0.0")]
+    assert (np.signbit(plane) & (plane == 0)).any()
+    assert differing(filters.names, *stacks) == []
+
+
 @pytest.mark.parametrize("case", feature_hashes.CASES)
 def test_planes_have_their_golden_hashes(case, engine):
     filters = feature_hashes.bank_of(case)

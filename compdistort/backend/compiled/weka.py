@@ -241,10 +241,10 @@ def _orientation(a, c, d, out):
         root = np.sqrt(z)
         high = np.int64(np.float64(root).view(np.int64) & _HIGH_WORD).view(np.float64)
         low = (z - high * high) / (root + high)
-        near_one = 2.0 * (high + (ratio * root + low))
+        near_one = 2.0 * (high + (ratio * root + low)) if cosine != 1.0 else 0.0
         near_minus_one = 2.0 * HALF_PI_HIGH - 2.0 * (root + (ratio * root - HALF_PI_LOW))
         middle = HALF_PI_HIGH - (cosine - (HALF_PI_LOW - cosine * ratio))
         angle = middle if small else (near_one if cosine > 0 else near_minus_one)
         half = np.float32(0.5 * angle)
         signed = -half if c[x] < 0 else half
-        out[x] = signed if size < 1.0 or cosine == -1.0 else np.float32(0)
+        out[x] = signed if size <= 1.0 else np.float32(0)
