@@ -94,6 +94,20 @@ class BackendUnavailableError(CompdistortError, ImportError):
     exit_code = EXIT_RESOURCE
 
 
+class KernelCompileError(CompdistortError, RuntimeError):
+    """A CUDA kernel cannot be found, compiled or loaded on this machine."""
+
+    exit_code = EXIT_RESOURCE
+
+
+class DeviceMemoryError(ResourceError, MemoryError):
+    """The GPU has too little free memory, even for the smallest slab."""
+
+
+class DeviceFailedError(ResourceError):
+    """The GPU failed while it worked; this process cannot use it any more."""
+
+
 class InterruptedStudyError(CompdistortError):
     """The study was stopped; what is committed stays, and `resume` goes on from there."""
 

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from cudahost.levels import LevelUnavailableError, open_engine
 
 from compdistort.backend import get_backend
 from compdistort.errors import BackendUnavailableError
 
-BACKENDS = ("numpy", "numba", "cupy")
+BACKENDS = ("numpy", "numba", "cupy", "cupy-on-host")
+"""``cupy-on-host`` is the CUDA engine with its kernels built for the CPU: no device needed, only g++."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -19,8 +22,8 @@ def pytest_addoption(parser):
 def backend(request):
     """Every backend; one that this machine cannot use skips aloud, unless it was required."""
     try:
-        return get_backend(request.param)
-    except BackendUnavailableError as error:
+        return open_engine("plain") if request.param == "cupy-on-host" else get_backend(request.param)
+    except (BackendUnavailableError, LevelUnavailableError) as error:
         if request.param in request.config.getoption("--require-backend"):
             pytest.fail(str(error))
         pytest.skip(str(error))

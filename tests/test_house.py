@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from compdistort.backend.base import Backend
+from compdistort.backend.cupy_backend import CupyBackend
+from compdistort.backend.kernel_source import assemble, kernel_dir, kernel_files, prototypes
 from compdistort.backend.numpy_backend import NumpyBackend
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,14 +82,43 @@ def test_import_is_light():
     assert out.stdout.strip() == "[]"
 
 
-def test_backends_have_the_protocol_names_and_arguments():
+@pytest.mark.parametrize("engine", [NumpyBackend, CupyBackend])
+def test_backends_have_the_protocol_names_and_arguments(engine):
     verbs = [name for name, value in vars(Backend).items() if callable(value) and not name.startswith("_")]
     assert len(verbs) >= 12
     for verb in verbs:
         expected = list(inspect.signature(getattr(Backend, verb)).parameters)
-        assert list(inspect.signature(getattr(NumpyBackend, verb)).parameters) == expected, verb
-    extra = {n for n in vars(NumpyBackend) if not n.startswith("_")} - set(verbs) - {"name"}
+        assert list(inspect.signature(getattr(engine, verb)).parameters) == expected, verb
+    extra = {n for n in vars(engine) if not n.startswith("_")} - set(verbs) - {"name"}
     assert not extra
+
+
+def test_cubins_are_the_only_way_to_a_device():
+    """CuPy compiles with flags of its own, so nothing may be compiled by it."""
+    calls = {_name(path): re.findall(r"RawModule\((.*)\)", path.read_text()) for path in MODULES}
+    assert [(name, made) for name, made in calls.items() if made] == [
+        ("compdistort/backend/cuda_device.py", ["path=str(path)"])
+    ]
+    banned = re.compile(r"\b(RawKernel|ElementwiseKernel|ReductionKernel|fuse)\(")
+    assert not [_name(path) for path in MODULES if banned.search(path.read_text())]
+
+
+def test_every_kernel_stands_in_the_table():
+    table = (kernel_dir() / "README.md").read_text()
+    names = [f"{file}.{kernel}" for file in kernel_files() for kernel in prototypes(assemble(file))]
+    assert len(names) > 15
+    assert [name for name in names if f"`{name}`" not in table] == []
+
+
+@pytest.mark.parametrize("path", sorted(kernel_dir().glob("*.cu")), ids=lambda path: path.name)
+def test_kernels_say_what_they_are(path):
+    """The header block names purpose, launch and oracle, and only our own headers are included."""
+    text = path.read_text()
+    header = text[: text.index("#include")]
+    assert "Oracle:" in header
+    assert "Launch" in header
+    assert set(re.findall(r"#include\s+(\S+)", text)) <= {f'"{each.name}"' for each in kernel_dir().glob("*.cuh")}
+    assert not re.search(r"\b(expf?|logf?|powf?|rsqrtf?|__\w+_rz|__frcp_\w+)\(|--use_fast_math", text)
 
 
 def test_no_unfinished_marks():
@@ -103,6 +134,7 @@ def test_wheel_holds_package_kernels_and_template(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "compdistort/kernels/README.md" in names
+    assert {f"compdistort/kernels/{path.name}" for path in kernel_dir().glob("*.cu*")} <= set(names)
     assert "compdistort/py.typed" in names
     assert any(name.endswith(".jinja") for name in names)
     assert not [name for name in names if name.startswith("tests/")]

@@ -6,6 +6,8 @@ can differ in nothing. Definitions are those of ImageJ's particle analyser (vers
 Particle Analyzer, its rounded constants included.
 """
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,12 +51,15 @@ def count_objects(labels: Int32) -> int:
     ValueError
         If a side exceeds `MAX_SIDE`, or an id is negative or larger than the number of pixels.
     """
-    if max(labels.shape) > MAX_SIDE:
-        raise ValueError(f"labels of shape {labels.shape} are too large to measure; at most {MAX_SIDE} pixels a side")
-    if labels.size == 0:
-        return 0
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high > labels.size:
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    return checked_count(labels.shape, low, high)
+
+
+def checked_count(shape: tuple[int, ...], low: int, high: int) -> int:
+    """Return the number of objects from the smallest and largest id (see `count_objects`)."""
+    if max(shape) > MAX_SIDE:
+        raise ValueError(f"labels of shape {shape} are too large to measure; at most {MAX_SIDE} pixels a side")
+    if low < 0 or high > prod(shape):
         raise ids_out_of_order()
     return high
 

@@ -14,6 +14,9 @@ from compdistort.sensor.model import SensorModel
 PATH = Path(__file__).with_suffix(".npz")
 SENSOR = SensorModel.scalar(offset_dn=52.4, gain_e_per_dn=1.4, read_noise_e=1.8, bits=10)
 ARRAYS = ("level", "cdf", "guide", "quantile")
+PLACE = (range(5, 8), (0, 3, 6))
+SHA256 = "43e425b9f4a222db66cfdb685f1f99c4900b8981612bcbf5e63e68725fca9aaf"
+"""Of the replicates of `raw_block` at `PLACE` (numbers and origin), seed 2022, as little-endian uint16."""
 
 
 def load():

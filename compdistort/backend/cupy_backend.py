@@ -1,0 +1,173 @@
+"""The CUDA engine: every verb of the protocol on one device, with the bits of the CPU engine.
+
+Planes of features live on the device slab by slab: they are voted on at once and overwritten by the next slab's.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compdistort.backend.base import (
+    FilterBank,
+    FlatForest,
+    Float64,
+    ImageObjects,
+    Int32,
+    NoiseTables,
+    SegmentRule,
+)
+from compdistort.backend.device import accumulate, label, measure
+from compdistort.backend.device import features as _features
+from compdistort.backend.device import forest as _forest
+from compdistort.backend.device import noise as _noise
+from compdistort.backend.device.cuda import Cuda
+
+VOTERS = ("device", "cpu")
+"""Where the forest may vote: on the device, or by the CPU engine from streamed feature planes."""
+
+MAX_BATCH = 16
+"""Replicates drawn by one launch at most."""
+
+BATCH_SHARE = 0.05
+"""Part of the free memory that they may take."""
+
+
+class CupyBackend:
+    """CUDA backend.
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device; see `compdistort.backend.cuda_device.open_device`.
+    voter : str
+        One of `VOTERS`. Masks, and so tables, are the same.
+    """
+
+    def __init__(self, cuda: Cuda, *, voter: str = "device") -> None:
+        self.name = "cupy"
+        self.cuda = cuda
+        self.voter = voter
+
+    def to_device(self, array: NDArray[Any]) -> Any:
+        """Return a C-contiguous copy on the device, complete for every stream."""
+        with self.cuda.here() as stream:
+            out = self.cuda.upload(array)
+            stream.synchronize()
+            return out
+
+    def to_host(self, array: Any) -> NDArray[Any]:
+        """Return a copy as NumPy."""
+        self._require(array, (array.dtype.type,), "array")
+        with self.cuda.here():
+            return self.cuda.download(array)
+
+    def synchronize(self) -> None:
+        """Wait until this thread's work is done."""
+        with self.cuda.here() as stream:
+            stream.synchronize()
+
+    def replicate(
+        self,
+        raw: Any,
+        noise: NoiseTables,
+        key: tuple[int, int],
+        replicates: range,
+        origin: tuple[int, int, int] = (0, 0, 0),
+    ) -> Any:
+        """Draw raw-equivalent replicates (see `Backend.replicate`)."""
+        self._require(raw, (np.uint16,), "raw")
+        with self.cuda.here():
+            return _noise.replicate(self.cuda, raw, noise, key, replicates, origin)
+
+    def accumulate(self, images: Any, sum1: Any, sum2: Any) -> None:
+        """Add exact per-pixel sums (see `Backend.accumulate`)."""
+        self._require(images, (np.uint16,), "images")
+        self._require(sum1, (np.uint64,), "sum1")
+        self._require(sum2, (np.uint64,), "sum2")
+        with self.cuda.here():
+            accumulate.accumulate(self.cuda, images, sum1, sum2)
+
+    def feature_stack(self, image: Any, bank: FilterBank) -> Any:
+        """Return the features of one image (see `Backend.feature_stack`)."""
+        self._require(image, (np.uint8, np.uint16, np.float32), "image")
+        with self.cuda.here():
+            return _features.feature_stack(self.cuda, image, bank)
+
+    def forest_proba(self, features: Any, forest: FlatForest) -> Any:
+        """Return class probabilities (see `Backend.forest_proba`)."""
+        self._require(features, (np.float32,), "features")
+        if features.shape[0] != forest.n_features:
+            raise ValueError(f"features has {features.shape[0]} planes, the forest expects {forest.n_features}")
+        with self.cuda.here():
+            return _forest.forest_proba(self.cuda, features, forest, self.voter)
+
+    def threshold(self, probability: Any, rule: SegmentRule) -> Any:
+        """Return the mask of one class probability (see `Backend.threshold`)."""
+        self._require(probability, (np.float64,), "probability")
+        with self.cuda.here():
+            return label.threshold(self.cuda, probability, rule)
+
+    def label(self, mask: Any, rule: SegmentRule) -> Any:
+        """Return the label image of a mask (see `Backend.label`)."""
+        self._require(mask, (np.bool_,), "mask")
+        with self.cuda.here():
+            return label.label_mask(self.cuda, mask, rule)
+
+    def measure(self, labels: Any) -> Float64:
+        """Measure the objects of a 2D label image (see `Backend.measure`)."""
+        self._require(labels, (np.int32,), "labels")
+        if labels.ndim != 2:
+            raise ValueError(f"labels must have 2 axes (rows, columns), not {labels.ndim}")
+        with self.cuda.here():
+            return measure.measure_objects(self.cuda, labels)
+
+    def image_objects(self, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
+        """Run one image from features to object table (see `Backend.image_objects`)."""
+        labels = self._labels(image, bank, forest, rule)
+        values = self.measure(labels)
+        on_host: Int32 = self.to_host(labels).astype(np.int32, copy=False)
+        return ImageObjects(labels=on_host, values=values)
+
+    def replicate_tables(
+        self,
+        raw: Any,
+        noise: NoiseTables,
+        key: tuple[int, int],
+        bank: FilterBank,
+        forest: FlatForest,
+        rule: SegmentRule,
+        replicates: range,
+    ) -> list[Float64]:
+        """From noise to object tables (see `Backend.replicate_tables`): only the tables leave the device."""
+        self._require(raw, (np.uint16,), "raw")
+        tables: list[Float64] = []
+        batch = self._batch(raw)
+        for start in range(0, len(replicates), batch):
+            images = self.replicate(raw, noise, key, replicates[start : start + batch])
+            tables += [self.measure(self._labels(image, bank, forest, rule)) for image in images]
+        return tables
+
+    def _batch(self, raw: Any) -> int:
+        """Return how many replicates one launch draws: they share the reads of the image and of its records."""
+        with self.cuda.here():
+            room = int(BATCH_SHARE * self.cuda.free_bytes()) // max(1, int(raw.nbytes))
+        return min(max(1, room), MAX_BATCH)
+
+    def _labels(self, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> Any:
+        """Return the label image on the device: features and votes slab by slab, then threshold and components."""
+        self._require(image, (np.uint8, np.uint16, np.float32), "image")
+        with self.cuda.here():
+            mask = _forest.image_mask(self.cuda, image, bank, forest, rule, self.voter)
+            return label.label_mask(self.cuda, mask, rule)
+
+    def _require(self, array: Any, dtypes: tuple[type, ...], what: str) -> None:
+        """Refuse an array of another library, dtype or layout: never convert silently."""
+        if not isinstance(array, self.cuda.cp.ndarray):
+            raise TypeError(f"{what} must be a CuPy array, not {type(array).__name__}")
+        if array.dtype.type not in dtypes:
+            raise TypeError(f"{what} must be {' or '.join(t.__name__ for t in dtypes)}, not {array.dtype}")
+        if not array.flags.c_contiguous:
+            raise ValueError(f"{what} must be C-contiguous")
+        if array.device.id != self.cuda.device:
+            raise ValueError(f"{what} lies on device {array.device.id}, this engine works on {self.cuda.device}")

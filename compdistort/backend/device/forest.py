@@ -1,0 +1,214 @@
+"""Launches of `kernels/forest.cu`: features and votes slab by slab, so that all feature planes never exist at once."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compdistort.backend.base import FilterBank, FlatForest, SegmentRule, SeparableBank
+from compdistort.backend.device import convolve, label
+from compdistort.backend.device import features as _features
+from compdistort.backend.device.cuda import Cuda
+from compdistort.backend.device.forest_pack import PackedForest, Wanted, narrow, narrow_bank, pack
+from compdistort.backend.device.kernels import blocks_for
+from compdistort.backend.device.streaming import HostVotes
+from compdistort.backend.plain.forest import refuse_nan
+
+Vote = Callable[[Any, int], None]
+"""Takes features of shape (n_rows, n) and the place of their first pixel in the output."""
+
+_CLASSES = 4
+_NAN_THREADS, _NAN_BLOCKS = 256, 1024
+
+
+def forest_proba(cuda: Cuda, features: Any, forest: FlatForest, voter: str) -> Any:
+    """Return class probabilities (see `compdistort.backend.plain.forest.forest_proba`).
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device.
+    features : array of shape (n_features, ...), float32
+        Planes on the device.
+    forest : FlatForest
+        The trees.
+    voter : str
+        ``"device"`` or ``"cpu"``.
+
+    Returns
+    -------
+    array of shape (n_classes, ...), float64
+
+    Raises
+    ------
+    InputError
+        If a feature is NaN.
+    """
+    planes = features.reshape(forest.n_features, prod(features.shape[1:]))
+    refuse_nan(_nan_counts(cuda, planes))
+    out = cuda.empty((forest.n_classes, planes.shape[1]), np.float64)
+    with _votes(cuda, forest, Wanted(classes=range(forest.n_classes)), out, voter, by_slot=False) as vote:
+        vote(planes, 0)
+    return out.reshape(forest.n_classes, *features.shape[1:])
+
+
+def image_mask(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule, voter: str) -> Any:
+    """Return the mask of an image: features, votes and decision, slab by slab.
+
+    Of separable filters only those that the forest tests are computed, unless the image could bring forth NaN: that is
+    refused in any feature.
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device.
+    image : array of shape ([planes,] rows, columns), uint8, uint16 or float32
+        Pixels on the device, DN.
+    bank : FilterBank
+        Filters.
+    forest : FlatForest
+        The trees.
+    rule : SegmentRule
+        The class, and the decision about its probability.
+    voter : str
+        ``"device"`` or ``"cpu"``.
+
+    Returns
+    -------
+    array of the shape of `image`, bool
+
+    Raises
+    ------
+    InputError
+        If a feature is NaN.
+    """
+    foreground = range(forest.n_classes)[rule.foreground]
+    smoothed = rule.smoothing_px > 0
+    wanted = Wanted(
+        classes=range(foreground, foreground + 1), threshold=None if smoothed else rule.threshold, strict=rule.strict
+    )
+    out = cuda.empty((1, image.size), np.float64 if smoothed else np.bool_)
+    may_be_nan = image.dtype == np.float32  # whole numbers up to 65535 overflow no filter: no inf - inf
+    by_slot = isinstance(bank, SeparableBank) and not may_be_nan
+    kept = _tested_columns(cuda, bank, forest) if isinstance(bank, SeparableBank) and by_slot else bank
+    with _votes(cuda, forest, wanted, out, voter, by_slot=by_slot) as vote:
+        counts = _vote_in_slabs(cuda, image, kept, vote, copies=2 if voter == "cpu" else 1, may_be_nan=may_be_nan)
+    refuse_nan(counts)
+    decided = out.reshape(*image.shape)
+    return label.threshold(cuda, decided, rule) if smoothed else decided
+
+
+def _vote_in_slabs(
+    cuda: Cuda, image: Any, bank: FilterBank, vote: Vote, *, copies: int, may_be_nan: bool
+) -> NDArray[np.int64]:
+    """Vote on every slab's features; return how many of each feature's pixels are NaN, where that can be."""
+    pixels = convolve.as_float(cuda, image)
+    n_rows, across = len(bank.names), image.shape[1:]
+    counts = np.zeros(n_rows, np.int64)
+
+    def work(start: int, stop: int) -> None:
+        features = cuda.empty((n_rows, stop - start, *across), np.float32)
+        _features.feature_slab(cuda, pixels, bank, start, stop, features, 0)
+        planes = features.reshape(n_rows, (stop - start) * prod(across))
+        found = _nan_counts(cuda, planes) if may_be_nan else np.zeros_like(counts)
+        if not found.any():
+            vote(planes, start * prod(across))
+        np.add(counts, found, out=counts)  # last: a slab that runs out of memory before is counted once
+
+    each = _features.scratch_bytes(image.shape, bank) + copies * 4 * n_rows * prod(across)
+    cuda.in_slabs(image.shape[0], each, work)
+    return counts
+
+
+def _tested_columns(cuda: Cuda, bank: SeparableBank, forest: FlatForest) -> SeparableBank:
+    """Return the bank of the columns that the forest tests: the same object each time, as its own tables need.
+
+    The forest is kept with it, so that its id is not given away.
+    """
+    kind = f"columns tested by forest {id(forest)}"
+    return cuda.memo(kind, bank, lambda: (forest, narrow_bank(bank, narrow(forest)[0])))[1]
+
+
+@contextmanager
+def _votes(cuda: Cuda, forest: FlatForest, wanted: Wanted, out: Any, voter: str, *, by_slot: bool) -> Iterator[Vote]:
+    """Yield what votes into `out`, of shape (classes, n); complete, or queued on this stream, at the end.
+
+    With `by_slot` the features handed to it are only those that the forest tests.
+    """
+    if voter == "cpu":
+        with HostVotes(cuda, forest, wanted, out, by_slot=by_slot) as votes:
+            yield votes.vote
+    else:
+        on_device = cuda.memo("forest", forest, lambda: _DeviceForest.of(cuda, forest))
+        yield partial(_vote, cuda, on_device, wanted, out, by_slot=by_slot)
+
+
+@dataclass(frozen=True, slots=True)
+class _DeviceForest:
+    """A packed forest on the device.
+
+    Attributes
+    ----------
+    packed : PackedForest
+        On the host, its `shift` and `threads` in use.
+    rows, nodes, root, value
+        As in `kernels/forest.cu`, on the device.
+    n_trees, n_classes : int
+        Sizes.
+    """
+
+    packed: PackedForest
+    rows: Any
+    nodes: Any
+    root: Any
+    value: Any
+    n_trees: int
+    n_classes: int
+
+    @classmethod
+    def of(cls, cuda: Cuda, forest: FlatForest) -> "_DeviceForest":
+        used, narrowed = narrow(forest)
+        packed = pack(narrowed)
+        return cls(
+            packed=packed,
+            rows=cuda.upload(used),
+            nodes=cuda.upload(packed.nodes),
+            root=cuda.upload(forest.root),
+            value=None if packed.value is None else cuda.upload(packed.value),
+            n_trees=forest.n_trees,
+            n_classes=forest.n_classes,
+        )
+
+
+def _vote(
+    cuda: Cuda, forest: _DeviceForest, wanted: Wanted, out: Any, features: Any, first: int, *, by_slot: bool
+) -> None:
+    """Launch the votes on features of shape (n_rows, n) into ``out[:, first : first + n]``."""
+    n, threads = features.shape[1], forest.packed.threads
+    grid = (blocks_for(n, threads),)
+    rows = None if by_slot else forest.rows
+    for start in range(0, len(wanted.classes), _CLASSES):
+        part = wanted.classes[start : start + _CLASSES]
+        target = out[start : start + len(part), first : first + n]
+        outputs = (target, None) if wanted.threshold is None else (None, target)
+        rule = (part.start, len(part), wanted.threshold or 0.0, wanted.strict, n, n)
+        sizes = (forest.rows.size, forest.n_trees, forest.packed.shift)
+        trees = (features, rows, forest.nodes, forest.root)
+        if forest.value is None:
+            cuda.launch("forest.count_votes", grid, (threads,), *trees, *outputs, *sizes, *rule)
+        else:
+            values = (forest.value, *outputs)
+            cuda.launch("forest.sum_votes", grid, (threads,), *trees, *values, *sizes, forest.n_classes, *rule)
+
+
+def _nan_counts(cuda: Cuda, planes: Any) -> NDArray[np.int64]:
+    """Return how many values of each row of the features, of shape (n_rows, n), are NaN."""
+    counts = cuda.zeros((len(planes),), np.uint64)
+    grid = (blocks_for(planes.shape[1], _NAN_THREADS, _NAN_BLOCKS), len(planes))
+    cuda.launch("forest.count_nan", grid, (_NAN_THREADS,), planes, counts, planes.shape[1])
+    return cuda.download(counts).astype(np.int64)

@@ -1,0 +1,146 @@
+"""Votes by the CPU engine: feature planes of the device are copied piece by piece to pinned memory and voted on there.
+
+Two pieces are on their way at a time: while the cores vote on one, the next is copied, and the device is free to
+compute the next slab's features.
+"""
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compdistort.backend.base import FlatForest, Float32
+from compdistort.backend.device.cuda import Cuda
+from compdistort.backend.device.forest_pack import Wanted, narrow
+
+PIECE_BYTES = 1 << 28
+"""Pinned memory of one piece at most."""
+
+CHUNK = 1 << 14
+"""Pixels that a core votes on at a time, at least."""
+
+_IN_FLIGHT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A copy on its way.
+
+    Attributes
+    ----------
+    copied : event
+        Done when `host` is filled.
+    host : ndarray of shape (n_used, n), float32
+        Pinned memory.
+    source : array of shape (n_rows, ...), float32
+        Features on the device: kept until they are copied, or another stream would be given their memory.
+    first : int
+        Place of the first pixel in the output.
+    """
+
+    copied: Any
+    host: Float32
+    source: Any
+    first: int
+
+
+class HostVotes:
+    """Votes of the compiled CPU forest on features of the device; a context whose end completes the output.
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device.
+    forest : FlatForest
+        The trees.
+    wanted : Wanted
+        What the votes become.
+    out : array of shape (classes, n), float64 or bool
+        Output on the device.
+    by_slot : bool
+        Whether the features handed in are only those that the forest tests.
+    """
+
+    def __init__(self, cuda: Cuda, forest: FlatForest, wanted: Wanted, out: Any, *, by_slot: bool) -> None:
+        used, self._forest = narrow(forest)
+        self._rows = range(used.size) if by_slot else used.tolist()
+        self._cuda, self._wanted, self._out = cuda, wanted, out
+        self._proba = import_module("compdistort.backend.compiled.forest").forest_proba
+        self._copies = cuda.cp.cuda.Stream(non_blocking=True)
+        self._flying: deque[_Piece] = deque()
+        self._n_cores = _cores()
+        self._pool = ThreadPoolExecutor(self._n_cores)
+
+    def __enter__(self) -> "HostVotes":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while kind is None and self._flying:
+                self._settle()
+        finally:
+            self._pool.shutdown()
+            self._copies.synchronize()  # also after an error: no copy may outlive its memory
+
+    def vote(self, features: Any, first: int) -> None:
+        """Send features of shape (n_rows, n) on their way; vote on what was sent before.
+
+        Parameters
+        ----------
+        features : array of shape (n_rows, n), float32
+            On the device; must not be changed afterwards.
+        first : int
+            Place of the first pixel in the output.
+        """
+        self._copies.wait_event(self._cuda.cp.cuda.get_current_stream().record())
+        n = features.shape[1]
+        budget = min(PIECE_BYTES, self._cuda.slab_bytes or PIECE_BYTES)
+        length = max(1, budget // (4 * len(self._rows)))
+        for start in range(0, n, length):
+            self._send(features, start, min(start + length, n), first)
+            if len(self._flying) == _IN_FLIGHT:
+                self._settle()
+
+    def _send(self, features: Any, start: int, stop: int, first: int) -> None:
+        shape = (len(self._rows), stop - start)
+        memory = self._cuda.cp.cuda.alloc_pinned_memory(4 * shape[0] * shape[1])
+        host = np.frombuffer(memory, np.float32, shape[0] * shape[1]).reshape(shape)
+        for plane, row in zip(host, self._rows, strict=True):
+            features[row, start:stop].get(stream=self._copies, out=plane, blocking=False)
+        copied = self._cuda.cp.cuda.Event(block=True, disable_timing=True)
+        self._copies.record(copied)
+        self._flying.append(_Piece(copied, host, features, first + start))
+
+    def _settle(self) -> None:
+        """Wait for the oldest piece, vote on it, and send the result to the device."""
+        piece = self._flying.popleft()
+        piece.copied.synchronize()
+        n = piece.host.shape[1]
+        step = max(CHUNK, -(-n // (4 * self._n_cores)))
+        chunks = (piece.host[:, start : start + step] for start in range(0, n, step))
+        votes = np.concatenate(list(self._pool.map(self._decide, chunks)), axis=1)
+        for row, values in enumerate(votes):
+            self._out[row, piece.first : piece.first + n].set(values, stream=self._copies)
+
+    def _decide(self, features: Float32) -> NDArray[Any]:
+        """Return the rows of the output for features of shape (n_used, n)."""
+        classes, threshold = self._wanted.classes, self._wanted.threshold
+        value: NDArray[Any] = self._proba(np.ascontiguousarray(features), self._forest)[classes.start : classes.stop]
+        if threshold is None:
+            return value
+        return value > threshold if self._wanted.strict else value >= threshold
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

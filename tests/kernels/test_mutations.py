@@ -1,0 +1,63 @@
+"""Planted bugs: every one is caught by some level, and the tests that catch them pass on the true kernels."""
+
+import shutil
+
+import pytest
+from cudahost.bodies import check_accumulate
+from cudahost.host_module import HostBuildError, HostKernel
+from cudahost.levels import LevelUnavailableError, open_engine
+from cudahost.mutation import Mutation, all_mutations, catch
+
+from compdistort.backend.kernel_source import kernel_dir
+
+MUTATIONS = all_mutations()
+CONTROLS = sorted({(each.body.__name__, each.level): each.body for each in MUTATIONS}.items())
+
+
+@pytest.fixture(autouse=True)
+def soon_endless(monkeypatch):
+    """A planted bug may keep a kernel from ending."""
+    monkeypatch.setattr(HostKernel, "limit_s", 20)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: f"{each.file}-{each.name}")
+def test_a_planted_bug_is_caught(mutation, tmp_path, record_property):
+    try:
+        found = catch(mutation, tmp_path / "kernels")
+    except LevelUnavailableError as error:
+        pytest.skip(str(error))
+    assert found, f"no level of {', '.join(mutation.levels())} finds it"
+    record_property("caught", (f"{mutation.file}: {mutation.name}", found.level, found.message))
+
+
+@pytest.mark.parametrize(("key", "body"), CONTROLS, ids=lambda each: "-".join(each) if isinstance(each, tuple) else "")
+def test_what_catches_planted_bugs_passes_on_the_true_kernels(key, body):
+    try:
+        engine = open_engine(key[1])
+    except LevelUnavailableError as error:
+        pytest.skip(f"{key[1]}: {error}")
+    body(engine)
+
+
+def test_names_are_told_apart():
+    names = [(each.file, each.name) for each in MUTATIONS]
+    assert len(names) == len(set(names))
+
+
+def test_every_kernel_file_has_planted_bugs():
+    changed = {each.file for each in MUTATIONS}
+    assert {path.name for path in kernel_dir().glob("*.cu")} <= changed
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+def test_a_change_without_effect_is_not_caught_and_one_that_does_not_build_is_a_defect(tmp_path):
+    old, body = "u64 s = 0, q = 0;", check_accumulate
+    assert catch(Mutation("harmless", "accumulate.cu", old, "u64 q = 0, s = 0;", body), tmp_path / "harmless") is None
+    with pytest.raises(HostBuildError):
+        catch(Mutation("broken", "accumulate.cu", old, "u64 s = nonsense;", body), tmp_path / "broken")
+
+
+def test_a_snippet_that_is_not_there_once_is_a_defect(tmp_path):
+    lost = Mutation("lost", "accumulate.cu", "no such text", "", check_accumulate)
+    with pytest.raises(ValueError, match="occurs 0 times"):
+        catch(lost, tmp_path / "kernels")
