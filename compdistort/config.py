@@ -176,7 +176,8 @@ class StatisticsSection(Section):
 class ComputeSection(Section):
     """Resources. Results do not depend on them."""
 
-    device: str = "auto"
+    device: str = Field("auto", description="auto, cpu, numba, numpy, cuda or cuda:0,1")
+    forest: Literal["device", "cpu"] = Field("device", description="where the forest votes when the device is a GPU")
     threads: int = Field(0, ge=0, description="0 = all processors that this process may use")
     block: int = Field(0, ge=0, le=1024, description="replicates per committed block; 0 = chosen from their number")
     max_memory: str = "8GiB"

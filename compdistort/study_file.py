@@ -4,12 +4,14 @@ Unknown keys are errors that name the nearest known key; paths are relative to t
 """
 
 import difflib
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from compdistort.backend import DEVICE_VARIABLE
 from compdistort.config import Section, StudyConfig
 from compdistort.errors import ConfigError
 
@@ -23,6 +25,7 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> StudyConfig:
         TOML file.
     overrides : tuple of str
         ``section.key=value`` settings that replace those of the file; values are TOML, bare words count as text.
+        Between the two stands the environment variable COMPDISTORT_DEVICE, for ``compute.device``.
 
     Returns
     -------
@@ -42,7 +45,8 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> StudyConfig:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is no TOML: {error}", "mend that line") from error
-    for text in overrides:
+    device = os.environ.get(DEVICE_VARIABLE)
+    for text in (*([f"compute.device={device}"] if device else []), *overrides):
         _override(data, text)
     return _absolute(parse_config(data, str(path)), path.resolve().parent)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from compdistort.cli.common import JSON_OPTION, OutputState
+from compdistort.cli.common import DEVICE_OPTION, JSON_OPTION, OutputState, chosen_device
 
 MULTIPLE = ("--flat", "--dark", "--exposure")
 
@@ -21,7 +21,7 @@ def calibrate(
     exposure: Annotated[
         list[float] | None, typer.Option("--exposure", help="Relative exposure of each flat pair, for the linearity.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="Engine: auto, cpu, numba or numpy.")] = "auto",
+    device: Annotated[str | None, DEVICE_OPTION] = None,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Calibrate a sensor from pairs of flat and dark frames.
@@ -46,7 +46,7 @@ def calibrate(
         bits=bits,
         exposures=tuple(exposure) if exposure else None,
     )
-    result = calibrate_files(flat, dark, out, options, get_backend(device))
+    result = calibrate_files(flat, dark, out, options, get_backend(chosen_device(device)))
     OutputState.emit(result, describe_calibration(result), as_json=as_json)
 
 

@@ -7,9 +7,23 @@ from typing import Any
 
 import typer
 
+from compdistort.backend import choose, requested
 from compdistort.errors import ResourceError
 
 JSON_OPTION = typer.Option(False, "--json", help="Print machine-readable results.")
+DEVICE_HELP = "Engine: auto, cpu, numba, numpy, cuda or cuda:NUMBER; default: COMPDISTORT_DEVICE, else auto."
+FOREST_HELP = "Where the forest votes if the engine is a GPU: device or cpu; masks are the same."
+DEVICE_OPTION = typer.Option("--device", help=DEVICE_HELP)
+FOREST_OPTION = typer.Option("--forest", help=FOREST_HELP)
+
+
+def chosen_device(option: str | None) -> str:
+    """Return the device that is asked for; where nobody asks for one, say on stderr which engine was chosen and why."""
+    device = requested(option)
+    if device == "auto":
+        choice = choose(device)
+        typer.echo(f"engine: {choice.name} ({choice.reason})", err=True)
+    return device
 
 
 class OutputState:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from compdistort.cli.common import JSON_OPTION, OutputState
+from compdistort.cli.common import DEVICE_OPTION, JSON_OPTION, OutputState, chosen_device
 
 MULTIPLE = ("--sigma", "--pairs")
 """Options that take several words."""
@@ -19,7 +19,7 @@ def features(
     pairs: Annotated[
         list[str] | None, typer.Option("--pairs", help="Columns as OPERATOR:SIGMA (GS, LoG, GGM, DoG), e.g. LoG:3.5.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="Engine: auto, cpu, numba or numpy.")] = "auto",
+    device: Annotated[str | None, DEVICE_OPTION] = None,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Write the features of an image: Trainable Weka Segmentation's, ilastik's, or plain Gaussian filters.
@@ -30,7 +30,7 @@ def features(
     from compdistort.backend import get_backend  # noqa: PLC0415
     from compdistort.pipeline.feature_export import describe, export_features, parse_spec  # noqa: PLC0415
 
-    result = export_features(image, out, parse_spec(name, sigma or (), pairs or ()), get_backend(device))
+    result = export_features(image, out, parse_spec(name, sigma or (), pairs or ()), get_backend(chosen_device(device)))
     OutputState.emit(result, describe(result), as_json=as_json)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from compdistort.cli.common import JSON_OPTION, OutputState
+from compdistort.cli.common import DEVICE_OPTION, JSON_OPTION, OutputState, chosen_device
 
 
 def measure(
@@ -17,7 +17,7 @@ def measure(
     connectivity: Annotated[int, typer.Option("--connectivity", help="8 (as ImageJ) or 4.")] = 8,
     min_size: Annotated[int, typer.Option("--min-size", help="Drop objects of fewer pixels.")] = 1,
     labels: Annotated[bool, typer.Option("--labels", help="The file is a label image: one id an object.")] = False,
-    device: Annotated[str, typer.Option("--device", help="Engine: auto, cpu, numba or numpy.")] = "auto",
+    device: Annotated[str | None, DEVICE_OPTION] = None,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Measure the objects of a mask: 19 parameters with ImageJ's definitions, names and row order.
@@ -30,7 +30,7 @@ def measure(
     from compdistort.pipeline.measurement import MeasureOptions, describe, measure_file  # noqa: PLC0415
 
     options = MeasureOptions(include_holes=include_holes, connectivity=connectivity, min_size=min_size, labelled=labels)
-    result = measure_file(mask, out, options, get_backend(device))
+    result = measure_file(mask, out, options, get_backend(chosen_device(device)))
     OutputState.emit(result, describe(result), as_json=as_json)
 
 

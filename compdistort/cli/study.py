@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from compdistort.cli.common import JSON_OPTION, OutputState
+from compdistort.cli.common import FOREST_HELP, JSON_OPTION, OutputState
 from compdistort.cli.progress import listener
 from compdistort.errors import EXIT_VERDICT, ConfigError
 
@@ -15,6 +15,10 @@ _FOLDER = typer.Argument(..., help="Folder of the study, NAME.cdist.")
 _PROGRESS = typer.Option("auto", help="auto, bar, plain, json or none.")
 _SET = typer.Option([], "--set", help="Replace a setting: section.key=value.")
 _FAIL_ON = typer.Option("", "--fail-on", help="Exit 6 if a verdict is that bad: intolerable or undecided.")
+_DEVICE = typer.Option(
+    None, help="Engine: auto, cpu, numba, numpy, cuda or cuda:0,1; overrides COMPDISTORT_DEVICE and compute.device."
+)
+_FOREST = typer.Option(None, help=f"{FOREST_HELP} Overrides compute.forest.")
 _THREADS = typer.Option(None, min=1, help="Threads; results do not depend on them.")
 
 
@@ -33,13 +37,18 @@ def init(
 
 
 def check(
-    study: Path = _STUDY, settings: list[str] = _SET, progress: str = _PROGRESS, as_json: bool = JSON_OPTION
+    study: Path = _STUDY,
+    device: str = _DEVICE,
+    settings: list[str] = _SET,
+    progress: str = _PROGRESS,
+    as_json: bool = JSON_OPTION,
 ) -> None:
     """Validate every input and forecast time, memory and disk; write nothing."""
     from compdistort.pipeline.study import check_study  # noqa: PLC0415
     from compdistort.study_file import load_config  # noqa: PLC0415
 
-    found = check_study(load_config(study, tuple(settings)), listener(progress))
+    words = [f'compute.device="{device}"'] if device else []
+    found = check_study(load_config(study, (*settings, *words)), listener(progress))
     OutputState.emit(found, f"{study}: usable\n{found['text']}", as_json=as_json)
 
 
@@ -49,7 +58,8 @@ def run(
     output: Path = typer.Option(None, "-o", "--output", help="Folder to make; default: the study's name + .cdist."),
     replicates: int = typer.Option(None, "-n", "--replicates", min=2, help="Overrides noise.replicates."),
     seed: int = typer.Option(None, min=0, help="Overrides noise.seed."),
-    device: str = typer.Option(None, help="Overrides compute.device."),
+    device: str = _DEVICE,
+    forest: str = _FOREST,
     threads: int = _THREADS,
     max_memory: str = typer.Option(None, help="Overrides compute.max_memory, e.g. 8GiB."),
     settings: list[str] = _SET,
@@ -66,6 +76,7 @@ def run(
         "noise.replicates": replicates,
         "noise.seed": seed,
         "compute.device": device and f'"{device}"',
+        "compute.forest": forest and f'"{forest}"',
         "compute.threads": threads,
         "compute.max_memory": max_memory and f'"{max_memory}"',
     }
@@ -81,6 +92,7 @@ def run(
 def resume(
     context: typer.Context,
     folder: Path = _FOLDER,
+    device: str = _DEVICE,
     threads: int = _THREADS,
     progress: str = _PROGRESS,
     fail_on: str = _FAIL_ON,
@@ -90,7 +102,7 @@ def resume(
     from compdistort.pipeline.study import resume_study  # noqa: PLC0415
 
     _check_fail_on(fail_on)
-    outcome = resume_study(folder, progress=listener(progress), stop=context.obj, threads=threads)
+    outcome = resume_study(folder, progress=listener(progress), stop=context.obj, threads=threads, device=device)
     return _finish(outcome, fail_on, as_json=as_json)
 
 

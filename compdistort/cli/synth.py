@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from compdistort.cli.common import JSON_OPTION, OutputState
+from compdistort.cli.common import DEVICE_OPTION, JSON_OPTION, OutputState, chosen_device
 
 
 def synth(
@@ -17,7 +17,7 @@ def synth(
     first: Annotated[int, typer.Option("--first", min=0, help="Number of the first replicate.")] = 0,
     law: Annotated[str, typer.Option("--law", help="poisson-gaussian or gaussian.")] = "poisson-gaussian",
     file_format: Annotated[str, typer.Option("--format", help="tiff (a file each) or ome-zarr (one folder).")] = "tiff",
-    device: Annotated[str, typer.Option("--device", help="Engine: auto, cpu, numba or numpy.")] = "auto",
+    device: Annotated[str | None, DEVICE_OPTION] = None,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Write raw-equivalent replicates: what the camera would have read in other exposures of the same scene.
@@ -30,7 +30,7 @@ def synth(
     from compdistort.pipeline.synthesis import SynthOptions, describe_synthesis, synthesize  # noqa: PLC0415
 
     options = SynthOptions(n=n, seed=seed, first=first, law=law, file_format=file_format)
-    result = synthesize(raw, sensor, out, options, get_backend(device))
+    result = synthesize(raw, sensor, out, options, get_backend(chosen_device(device)))
     OutputState.emit(result, describe_synthesis(result), as_json=as_json)
 
 

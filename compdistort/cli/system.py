@@ -1,34 +1,53 @@
 """Commands about the program itself: doctor, selftest, demo."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from compdistort.cli.common import JSON_OPTION, OutputState
+from compdistort.cli.common import DEVICE_HELP, FOREST_HELP, JSON_OPTION, OutputState
 from compdistort.cli.progress import listener
 
+_CUDA_PARTS = (("CuPy", "cupy"), ("driver for CUDA", "driver"), ("NVRTC", "nvrtc"))
 
-def doctor(
-    device: str = typer.Option("auto", help="auto, cpu, numba, numpy, cuda."), as_json: bool = JSON_OPTION
-) -> None:
+
+def doctor(device: str = typer.Option(None, help=DEVICE_HELP), as_json: bool = JSON_OPTION) -> None:
     """Say which engine is chosen and why, and what is installed."""
     from compdistort.pipeline.environment import doctor as examine  # noqa: PLC0415
 
     found = examine(device)
     lines = [f"engine: {found['chosen']} ({found['why']})"]
     lines += [f"  --device {name}: {text}" for name, text in found["devices"].items()]
+    lines += _cuda_lines(found["cuda"])
     lines += [f"{found['processors']} processors, {found['memory_gib']} GiB of memory, {found['system']}"]
     lines += [f"compdistort {found['compdistort']}, Python {found['python']}"]
     lines += [f"  {name} {version}" for name, version in found["packages"].items()]
     OutputState.emit(found, "\n".join(lines), as_json=as_json)
 
 
+def _cuda_lines(cuda: dict[str, Any]) -> list[str]:
+    """Return what `doctor` prints of CUDA."""
+    versions = [f"{name} {cuda[key]}" for name, key in _CUDA_PARTS if cuda[key]]
+    lines = [f"CUDA: {', '.join(versions) or 'nothing found'}"]
+    if cuda["problem"]:
+        lines.append(f"  missing: {cuda['problem']}; {cuda['remedy']}")
+    for each in cuda["devices"]:
+        state = f"cannot be used: {each['problem']}; {each['remedy']}" if each["problem"] else "usable"
+        lines.append(
+            f"  device {each['index']}: {each['name']}, compute capability {each['compute_capability']}, "
+            f"{each['memory_free_gib']} of {each['memory_gib']} GiB free: {state}"
+        )
+    trouble = cuda["kernel_cache_problem"]
+    return [*lines, f"  compiled kernels: {cuda['kernel_cache']}" + (f" (not used: {trouble})" if trouble else "")]
+
+
 def selftest(as_json: bool = JSON_OPTION) -> int:
-    """Compare the compiled engine with its slow twin, and both with known answers, in about half a minute."""
+    """Compare every engine that works here with its slow twin, and with known answers, in about half a minute."""
     from compdistort.pipeline.selftest import run_selftest  # noqa: PLC0415
 
     found = run_selftest()
     lines = [f"{'ok  ' if item['passed'] else 'FAIL'} {item['name']}: {item['detail']}" for item in found["checks"]]
+    lines += [f"skip {item['name']}: {item['reason']}" for item in found["skipped"]]
     OutputState.emit(found, "\n".join(lines), as_json=as_json)
     return 0 if found["passed"] else 1
 
@@ -39,6 +58,8 @@ def demo(
     output: Path = typer.Option(Path("demo"), "-o", "--output", help="Folder to make."),
     replicates: int = typer.Option(100, "-n", "--replicates", min=2, help="Replicates."),
     seed: int = typer.Option(1, min=0, help="Seed of scene, camera and replicates."),
+    device: str = typer.Option(None, help="Engine: auto, cpu, numba, numpy, cuda or cuda:0,1."),
+    forest: str = typer.Option(None, help=FOREST_HELP),
     threads: int = typer.Option(None, min=1, help="Threads; results do not depend on them."),
     progress: str = typer.Option("auto", help="auto, bar, plain, json or none."),
     as_json: bool = JSON_OPTION,
@@ -52,7 +73,7 @@ def demo(
         output,
         n_replicates=replicates,
         seed=seed,
-        threads=threads,
+        settings={"device": device, "forest": forest, "threads": threads},
         progress=listener(progress),
         stop=context.obj,
     )

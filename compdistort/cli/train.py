@@ -5,12 +5,10 @@ from typing import Annotated
 
 import typer
 
-from compdistort.cli.common import JSON_OPTION, OutputState
+from compdistort.cli.common import DEVICE_OPTION, FOREST_OPTION, JSON_OPTION, OutputState, chosen_device
 
 MULTIPLE = ("--labels", "--held-out", "--sigma")
 """Options that take several words."""
-
-_DEVICE = "Engine: auto, cpu, numba or numpy."
 
 
 def train(
@@ -34,7 +32,8 @@ def train(
         bool, typer.Option("--balance/--no-balance", help="Every class weighs the same (Weka and ilastik: no).")
     ] = True,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the forest.")] = 0,
-    device: Annotated[str, typer.Option("--device", help=_DEVICE)] = "auto",
+    device: Annotated[str | None, DEVICE_OPTION] = None,
+    forest: Annotated[str, FOREST_OPTION] = "device",
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Train a random forest on sparse annotations of raw images, and say how good it is.
@@ -48,7 +47,9 @@ def train(
     options = TrainOptions(
         preset=preset, set_name=name, sigmas=tuple(sigma or ()), foreground=foreground, seed=seed, balanced=balanced
     )
-    result = train_files(raw, labels, out, options, held_out=held_out or (), device=device)
+    result = train_files(
+        raw, labels, out, options, held_out=held_out or (), device=chosen_device(device), forest=forest
+    )
     OutputState.emit(result, describe_training(result), as_json=as_json)
 
 
@@ -72,7 +73,8 @@ def segment(
     min_size: Annotated[int, typer.Option("--min-size", help="Drop objects of fewer pixels.")] = 1,
     max_size: Annotated[int, typer.Option("--max-size", help="Drop objects of more pixels; 0 = no limit.")] = 0,
     exclude_border: Annotated[bool, typer.Option("--exclude-border", help="Drop objects at the image border.")] = False,
-    device: Annotated[str, typer.Option("--device", help=_DEVICE)] = "auto",
+    device: Annotated[str | None, DEVICE_OPTION] = None,
+    forest: Annotated[str, FOREST_OPTION] = "device",
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Segment an image with a trained classifier; print the number of objects and their total area."""
@@ -91,7 +93,7 @@ def segment(
         probability=probability,
         labels=labels_out,
     )
-    result = segment_file(image, model, out, options, device)
+    result = segment_file(image, model, out, options, chosen_device(device), forest)
     OutputState.emit(result, describe_segmentation(result), as_json=as_json)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import compdistort
-from compdistort.backend import DEVICES, choose
+from compdistort.backend import DEVICE_VARIABLE, DEVICES, choose, probe
+from compdistort.backend.device.cubin import cache_folder, cache_problem
 from compdistort.errors import CompdistortError
 
 PACKAGES = (
@@ -75,6 +76,7 @@ def session(device: str) -> dict[str, Any]:
         "processors": usable_processors(),
         "engine": choice.name,
         "why": choice.reason,
+        "cuda": _cuda_versions() if choice.devices else None,
         "pid": os.getpid(),
     }
 
@@ -84,8 +86,56 @@ def now() -> str:
     return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
 
 
-def doctor(device: str = "auto") -> dict[str, Any]:
-    """Return what works here: chosen engine and why, what every device name gives, versions, machine.
+def _cuda_versions() -> dict[str, str]:
+    here = probe.machine()
+    return {"cupy": here.cupy, "driver": here.driver, "nvrtc": here.nvrtc}
+
+
+def cuda_report() -> dict[str, Any]:
+    """Return what CUDA is like here: versions, every device, the folder of compiled kernels, and what is missing.
+
+    Returns
+    -------
+    dict
+        JSON-ready: ``cupy``, ``driver``, ``nvrtc`` (versions, empty where unknown), ``problem`` and ``remedy`` (None
+        where a device can be tried), ``devices``, ``kernel_cache`` and ``kernel_cache_problem``.
+    """
+    here = probe.machine()
+    folder = cache_folder()
+    return {
+        **_cuda_versions(),
+        "problem": here.problem and here.problem.what,
+        "remedy": here.problem and here.problem.remedy,
+        "devices": [_device_report(probe.device(index)) for index in range(here.count)],
+        "kernel_cache": str(folder),
+        "kernel_cache_problem": cache_problem(folder) or None,
+    }
+
+
+def _device_report(facts: probe.DeviceFacts) -> dict[str, Any]:
+    return {
+        "index": facts.index,
+        "name": facts.name,
+        "compute_capability": f"{facts.arch / 10:.1f}",
+        "memory_free_gib": round(facts.free_bytes / 2**30, 1),
+        "memory_gib": round(facts.total_bytes / 2**30, 1),
+        "problem": facts.problem and facts.problem.what,
+        "remedy": facts.problem and facts.problem.remedy,
+    }
+
+
+def doctor(device: str | None = None) -> dict[str, Any]:
+    """Return what works here: chosen engine and why, what every device name gives, CUDA, versions, machine.
+
+    Parameters
+    ----------
+    device : str, optional
+        As `choose`.
+
+    Returns
+    -------
+    dict
+        JSON-ready.
 
     Raises
     ------
@@ -104,6 +154,8 @@ def doctor(device: str = "auto") -> dict[str, Any]:
         "chosen": choice.name,
         "why": choice.reason,
         "devices": devices,
+        "environment": {DEVICE_VARIABLE: os.environ.get(DEVICE_VARIABLE)},
+        "cuda": cuda_report(),
         "processors": usable_processors(),
         "memory_gib": None if memory is None else round(memory / 2**30, 1),
         "system": platform.platform(),

@@ -1,12 +1,14 @@
-"""Is this installation right? Known answers, and every compiled loop against its slow twin, on small random data."""
+"""Is this installation right? Known answers, and every engine against its slow twin, on small random data."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from compdistort.backend import get_backend
-from compdistort.backend.base import FilterBank, FlatForest, SegmentRule
+from compdistort.backend.base import Backend, FilterBank, FlatForest, SegmentRule
+from compdistort.errors import BackendUnavailableError
 from compdistort.features import FeatureSpec, build_bank
 from compdistort.forest import flatten
 from compdistort.replicate import noise_tables
@@ -17,6 +19,7 @@ _SHAPE = (61, 67)
 _KNOWN_WORDS = (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
 _RULE = SegmentRule(foreground=1, min_size=3)
 Check = tuple[bool, str]
+Engine = Backend[Any]
 
 
 def _image() -> Any:
@@ -33,9 +36,9 @@ def _forest(features: Any) -> tuple[Any, FlatForest]:
     return estimator, flatten(estimator)
 
 
-def _equal(name: str, fast: Any, slow: Any) -> Check:
+def _equal(engine: Engine, fast: Any, slow: Any, twin: str = "numpy") -> Check:
     differ = int(np.count_nonzero(np.asarray(fast) != np.asarray(slow)))
-    return differ == 0, f"{np.asarray(slow).size} values, {differ} differ ({name})"
+    return differ == 0, f"{np.asarray(slow).size} values, {differ} differ ({engine.name} and {twin})"
 
 
 def _philox() -> Check:
@@ -43,55 +46,88 @@ def _philox() -> Check:
     return words == _KNOWN_WORDS, "Random123's known answer"
 
 
-def _noise(law: str) -> Check:
+def _noise(engine: Engine, slow: Engine, law: str) -> Check:
     tables = noise_tables(SensorModel.scalar(offset_dn=290.0, gain_e_per_dn=0.5, read_noise_e=1.6), law)
     key = derive_key(1, Stream.NOISE)
-    fast, slow = (get_backend(name).replicate(_image(), tables, key, range(2)) for name in ("numba", "numpy"))
-    return _equal("compiled and plain", fast, slow)
+
+    def drawn(backend: Engine) -> Any:
+        return backend.to_host(backend.replicate(backend.to_device(_image()), tables, key, range(2)))
+
+    return _equal(engine, drawn(engine), drawn(slow))
 
 
-def _features(bank: FilterBank) -> Check:
-    fast, slow = (get_backend(name).feature_stack(_image(), bank) for name in ("numba", "numpy"))
-    return _equal("compiled and plain", fast, slow)
+def _features(engine: Engine, slow: Engine, bank: FilterBank) -> Check:
+    def stack(backend: Engine) -> Any:
+        return backend.to_host(backend.feature_stack(backend.to_device(_image()), bank))
+
+    return _equal(engine, stack(engine), stack(slow))
 
 
-def _votes() -> Check:
-    features = get_backend("numpy").feature_stack(_image(), build_bank(FeatureSpec(set="ilastik"), 2))
+def _votes(engine: Engine, slow: Engine) -> Check:
+    features = slow.feature_stack(_image(), build_bank(FeatureSpec(set="ilastik"), 2))
     estimator, forest = _forest(features)
-    fast, slow = (get_backend(name).forest_proba(features, forest) for name in ("numba", "numpy"))
+
+    def votes(backend: Engine) -> Any:
+        return backend.to_host(backend.forest_proba(backend.to_device(features), forest))
+
+    fast = votes(engine)
     expected = estimator.predict_proba(features.reshape(len(features), -1).T).T.reshape(fast.shape)
-    good, words = _equal("compiled and scikit-learn", fast, expected)
-    return good and bool(np.array_equal(fast, slow)), words
+    good, words = _equal(engine, fast, expected, "scikit-learn")
+    return good and bool(np.array_equal(fast, votes(slow))), words
 
 
-def _objects() -> Check:
+def _labels(engine: Engine, slow: Engine) -> Check:
     mask = _image() > 1300
-    tables = []
-    for name in ("numba", "numpy"):
-        backend = get_backend(name)
-        tables.append(backend.measure(backend.label(mask, _RULE)))
-    return _equal("compiled and plain", *tables)
+    return _equal(engine, engine.to_host(engine.label(engine.to_device(mask), _RULE)), slow.label(mask, _RULE))
+
+
+def _objects(engine: Engine, slow: Engine) -> Check:
+    labels = slow.label(_image() > 1300, _RULE)
+    return _equal(engine, engine.measure(engine.to_device(labels)), slow.measure(labels))
+
+
+def engine_checks(engine: Engine) -> dict[str, Callable[[], Check]]:
+    """Return the checks of one engine against the plain one, by name.
+
+    Parameters
+    ----------
+    engine : Backend
+        The engine.
+
+    Returns
+    -------
+    dict of str to callable
+        Each gives whether it passed, and the numbers in words.
+    """
+    slow = get_backend("numpy")
+    return {
+        "noise, poisson-gaussian": partial(_noise, engine, slow, "poisson-gaussian"),
+        "noise, gaussian": partial(_noise, engine, slow, "gaussian"),
+        "features, weka": lambda: _features(engine, slow, build_bank(FeatureSpec(set="weka"), 2)),
+        "features, ilastik": lambda: _features(engine, slow, build_bank(FeatureSpec(set="ilastik"), 2)),
+        "forest": partial(_votes, engine, slow),
+        "labels": partial(_labels, engine, slow),
+        "objects": partial(_objects, engine, slow),
+    }
 
 
 def run_selftest() -> dict[str, Any]:
-    """Run every check.
+    """Run every check of the CPU engine, and of the CUDA engine where a device can be used.
 
     Returns
     -------
     dict
-        ``passed`` (bool) and ``checks``, a list of ``name``, ``passed``, ``detail``.
+        ``passed`` (bool); ``checks``, a list of ``name``, ``passed``, ``detail``; ``skipped``, a list of ``name`` and
+        ``reason``.
     """
-    checks: dict[str, Callable[[], Check]] = {
-        "random numbers": _philox,
-        "noise, poisson-gaussian": lambda: _noise("poisson-gaussian"),
-        "noise, gaussian": lambda: _noise("gaussian"),
-        "features, weka": lambda: _features(build_bank(FeatureSpec(set="weka"), 2)),
-        "features, ilastik": lambda: _features(build_bank(FeatureSpec(set="ilastik"), 2)),
-        "forest": _votes,
-        "objects": _objects,
-    }
+    checks: dict[str, Callable[[], Check]] = {"random numbers": _philox, **engine_checks(get_backend("numba"))}
+    skipped = []
+    try:
+        checks |= {f"CUDA: {name}": check for name, check in engine_checks(get_backend("cuda")).items()}
+    except BackendUnavailableError as error:
+        skipped.append({"name": "CUDA engine", "reason": str(error)})
     results = []
     for name, check in checks.items():
         passed, detail = check()
         results.append({"name": name, "passed": passed, "detail": detail})
-    return {"passed": all(item["passed"] for item in results), "checks": results}
+    return {"passed": all(item["passed"] for item in results), "checks": results, "skipped": skipped}
