@@ -4,7 +4,6 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from compdistort.backend.base import Float64, Int32
 from compdistort.codecs import Codec
@@ -69,7 +68,7 @@ class Comparison:
         return np.array([*image_totals(self.values), *astuple(self.counts)], np.float64)
 
 
-def compare(chain: Chain, reference: Reference, image: NDArray[Any]) -> Comparison:
+def compare(chain: Chain, reference: Reference, image: Any) -> Comparison:
     """Run one image through the chain and pair its objects with the reference's.
 
     Parameters
@@ -78,14 +77,14 @@ def compare(chain: Chain, reference: Reference, image: NDArray[Any]) -> Comparis
         The chain.
     reference : Reference
         The raw image's objects.
-    image : ndarray of shape (rows, columns), uint16 or float32
-        Image on the raw scale, DN.
+    image : array of shape (rows, columns), uint16 or float32
+        Image on the raw scale, DN, in the library of the chain's engine.
 
     Returns
     -------
     Comparison
     """
-    found = chain.backend.image_objects(np.ascontiguousarray(image), chain.bank, chain.classifier.forest, chain.rule)
+    found = chain.backend.image_objects(image, chain.bank, chain.classifier.forest, chain.rule)
     pairs = match_objects(reference.values, found.values, reference.radius_px, reference.one_to_one)
     return Comparison(
         values=found.values,

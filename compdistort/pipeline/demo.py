@@ -139,7 +139,14 @@ def _remove_study(folder: Path) -> None:
 
 
 def run_demo(
-    scene: str, folder: Path, *, n_replicates: int, seed: int, threads: int | None, progress: Progress, stop: StopFlag
+    scene: str,
+    folder: Path,
+    *,
+    n_replicates: int,
+    seed: int,
+    settings: dict[str, Any],
+    progress: Progress,
+    stop: StopFlag,
 ) -> Outcome:
     """Simulate, calibrate and run a whole study; the folder ``SCENE`` inside `folder` is made anew.
 
@@ -149,8 +156,10 @@ def run_demo(
         One of `SCENES`.
     folder : Path
         Where the demos go.
-    n_replicates, seed, threads
+    n_replicates, seed
         Of the study.
+    settings : dict
+        Of the study's section ``compute``; None leaves a default.
     progress : Progress
         Listener.
     stop : StopFlag
@@ -171,7 +180,7 @@ def run_demo(
     _remove_study(store)
     progress.say(f"simulating the {scene} scene and calibrating its camera in {place}")
     write_demo_inputs(place, scene, seed=seed, n_replicates=n_replicates)
-    settings = () if threads is None else (f"compute.threads={threads}",)
-    config = load_config(place / "study.toml", settings)
+    words = tuple(f"compute.{key}={value}" for key, value in settings.items() if value is not None)
+    config = load_config(place / "study.toml", words)
     text = (place / "study.toml").read_text(encoding="utf-8")
     return run_study(config, store, progress=progress, stop=stop, text=text)

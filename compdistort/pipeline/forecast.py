@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from compdistort.backend import device_parts
 from compdistort.backend.base import PARAMETERS, UInt16
 from compdistort.codecs import Codec
 from compdistort.config import StudyConfig, parse_bytes
@@ -16,7 +18,8 @@ from compdistort.pipeline.comparison import SUMMARY
 from compdistort.pipeline.environment import usable_processors
 from compdistort.pipeline.inputs import Chain
 
-_CROP = 320
+_CROP, _CROP_ON_DEVICE = 320, 2048
+"""Side of the crop that is timed; on a device a small one would time little but the launches."""
 _BASE_BYTES = 360 * 2**20
 """Memory of the program itself, compiled code loaded; the very first run, which compiles it, takes 150 MiB more."""
 _BYTES_PER_PIXEL = 60
@@ -70,35 +73,50 @@ def thread_count(config: StudyConfig) -> int:
     return config.compute.threads or usable_processors()
 
 
-def _middle(raw: UInt16) -> UInt16:
-    y, x = ((max(0, n - _CROP)) // 2 for n in raw.shape)
-    return raw[y : y + _CROP, x : x + _CROP].copy()
+def _on_device(chain: Chain) -> bool:
+    return chain.backend.name == "cupy"
 
 
-def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> tuple[float, int]:
-    """Return seconds of one replicate with all its codecs, and objects, from the middle of the image.
+def _middle(raw: UInt16, side: int) -> UInt16:
+    y, x = ((max(0, n - side)) // 2 for n in raw.shape)
+    return raw[y : y + side, x : x + side].copy()
+
+
+class _Timed(NamedTuple):
+    """Seconds of one replicate with all its codecs, in the engine and in the codecs, and its objects."""
+
+    engine: float
+    codecs: float
+    objects: int
+
+
+def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
+    """Time one replicate on the middle of the image and scale it up.
 
     A first run compiles. A codec that changes nothing costs no run through the chain, as in the study.
     """
-    crop = _middle(chain.raw)
+    crop = _middle(chain.raw, _CROP_ON_DEVICE if _on_device(chain) else _CROP)
     for _ in range(2):
         began = time.monotonic()
-        found = chain.backend.image_objects(crop, chain.bank, chain.classifier.forest, chain.rule)
+        image = chain.backend.to_device(crop)
+        found = chain.backend.image_objects(image, chain.bank, chain.classifier.forest, chain.rule)
         once = time.monotonic() - began
-    seconds = once
+    runs, seconds = 1, 0.0
     for codec in codecs:
         began = time.monotonic()
         decoded = codec.apply(crop).decoded
         seconds += time.monotonic() - began
-        seconds += 0.0 if np.array_equal(decoded, crop) else once
+        runs += not np.array_equal(decoded, crop)
     scale = chain.raw.size / crop.size
-    return seconds * scale, int(len(found.values) * scale) + 1
+    return _Timed(runs * once * scale, seconds * scale, int(len(found.values) * scale) + 1)
 
 
-def _memory(chain: Chain, threads: int) -> int:
+def _memory(chain: Chain, threads: int, devices: int) -> int:
+    """Return the memory of all processes; features and probabilities of a device's engine are not in it."""
     forest = chain.classifier.forest
-    per_pixel = 4 * forest.n_features + 8 * forest.n_classes + _BYTES_PER_PIXEL
-    return _BASE_BYTES + threads * per_pixel * chain.raw.size
+    planes = 0 if _on_device(chain) else 4 * forest.n_features + 8 * forest.n_classes
+    processes = 1 if devices == 1 else 1 + devices
+    return processes * _BASE_BYTES + threads * (planes + _BYTES_PER_PIXEL) * chain.raw.size
 
 
 def _disk(chain: Chain, config: StudyConfig, objects: int) -> int:
@@ -118,18 +136,19 @@ class Fit:
 
 
 def fit_threads(chain: Chain, config: StudyConfig) -> Fit:
-    """Return the threads of a study, no more than fit into `compute.max_memory`.
+    """Return the threads of a study, no more than fit into `compute.max_memory`, at least one a device.
 
     Raises
     ------
     ResourceError
-        If not even one thread fits.
+        If not even these fit.
     """
     limit = parse_bytes(config.compute.max_memory)
-    wanted = threads = min(thread_count(config), config.noise.replicates)
-    while threads > 1 and _memory(chain, threads) > limit:
+    devices = len(device_parts(config.compute.device))
+    wanted = threads = max(devices, min(thread_count(config), config.noise.replicates))
+    while threads > devices and _memory(chain, threads, devices) > limit:
         threads -= 1
-    memory = _memory(chain, threads)
+    memory = _memory(chain, threads, devices)
     if memory > limit:
         raise ResourceError(
             f"compute.max_memory = {config.compute.max_memory} is too small: one image needs {memory / 2**30:.1f} GiB",
@@ -148,14 +167,15 @@ def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig) -> Fore
         If its memory limit is too small.
     """
     fit = fit_threads(chain, config)
-    seconds, objects = _time_crop(chain, codecs)
+    timed = _time_crop(chain, codecs)
+    at_once = len(device_parts(config.compute.device)) if _on_device(chain) else fit.threads
     images = config.noise.replicates * (1 + len(config.codec))
     return Forecast(
         images=images,
-        seconds=config.noise.replicates * seconds / fit.threads,
-        seconds_per_image=seconds / (1 + len(config.codec)),
+        seconds=config.noise.replicates * (timed.engine / at_once + timed.codecs / fit.threads),
+        seconds_per_image=(timed.engine + timed.codecs) / (1 + len(config.codec)),
         memory_bytes=fit.memory_bytes,
-        disk_bytes=_disk(chain, config, objects),
+        disk_bytes=_disk(chain, config, timed.objects),
         threads=fit.threads,
         block=block_size(config),
         notes=fit.notes,

@@ -1,12 +1,12 @@
 """Everything a study computes with, read and checked once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from compdistort.backend import get_backend
+from compdistort.backend import choose, device_parts, get_backend
 from compdistort.backend.base import Backend, FilterBank, Int32, NoiseTables, SegmentRule, UInt16
 from compdistort.config import StudyConfig, parse_bytes
 from compdistort.errors import CalibrationError, InputError
@@ -14,6 +14,7 @@ from compdistort.features import build_bank
 from compdistort.forest import Classifier
 from compdistort.io.files import sha256_file
 from compdistort.io.images import read_image
+from compdistort.pipeline.progress import Progress
 from compdistort.replicate import noise_tables
 from compdistort.rng import Stream, derive_key
 from compdistort.sensor.model import SensorModel
@@ -46,6 +47,8 @@ class Chain:
         From probability to objects.
     backend : Backend
         The engine.
+    on_device : array of shape (rows, columns), uint16
+        The raw image in the engine's library: uploaded once, however many replicates are drawn of it.
     """
 
     raw: UInt16
@@ -56,6 +59,19 @@ class Chain:
     bank: FilterBank
     rule: SegmentRule
     backend: Backend[Any]
+    on_device: Any
+
+    def host_parts(self) -> dict[str, Any]:
+        """Return what another process needs to build the same chain on an engine of its own (see `rebuild`)."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _OF_ENGINE}
+
+    @classmethod
+    def rebuild(cls, parts: dict[str, Any], backend: Backend[Any]) -> "Chain":
+        """Return the chain of `host_parts` on an engine."""
+        return cls(**parts, backend=backend, on_device=backend.to_device(parts["raw"]))
+
+
+_OF_ENGINE = ("backend", "on_device")
 
 
 def read_raw(config: StudyConfig) -> UInt16:
@@ -167,12 +183,15 @@ def build_chain(
         bank=build_bank(classifier.features, raw.ndim, raw.shape),
         rule=segment_rule(config, classifier.foreground),
         backend=backend,
+        on_device=backend.to_device(raw),
     )
 
 
-def backend_of(config: StudyConfig) -> Backend[Any]:
-    """Return the engine that a study asks for."""
-    return get_backend(config.compute.device)
+def backend_of(config: StudyConfig, progress: Progress) -> Backend[Any]:
+    """Say which engine computes a study, and why; return it (of several devices the first)."""
+    choice = choose(config.compute.device)
+    progress.say(f"engine: {choice.name} ({choice.reason})")
+    return get_backend(device_parts(config.compute.device)[0], config.compute.forest)
 
 
 def input_files(config: StudyConfig) -> dict[str, Path]:

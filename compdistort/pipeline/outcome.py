@@ -11,10 +11,11 @@ from compdistort.backend.base import Float64
 from compdistort.config import StudyConfig
 from compdistort.match import MatchCounts
 from compdistort.measure import PARAMETER_SLICE, image_totals
-from compdistort.pipeline.blocks import RAW, array_names
+from compdistort.pipeline.blocks import array_names
 from compdistort.pipeline.comparison import SUMMARY
 from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.reference import KEY
+from compdistort.pipeline.rows import RAW
 from compdistort.replicate import pixel_deviation, pixel_sums
 from compdistort.report import write_report
 from compdistort.report.inputs import CodecImage, ReportInput

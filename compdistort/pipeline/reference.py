@@ -72,7 +72,7 @@ def build_reference(
     """
     save_classifier(store.folder / MODEL, chain.classifier)
     parts = segment(chain.raw, chain.classifier, chain.rule, chain.backend)
-    values = chain.backend.measure(parts.labels)
+    values = chain.backend.measure(chain.backend.to_device(parts.labels))
     writes = [
         store.write_whole("reference/raw", chain.raw),
         store.write_whole("reference/objects", values),
@@ -138,7 +138,7 @@ def _codec_on_raw(
     """Apply a prepared codec to the raw image; return arrays and facts."""
     codec = reference.codecs[name]
     result = codec.apply(chain.raw)
-    found = compare(chain, reference, result.decoded)
+    found = compare(chain, reference, chain.backend.to_device(result.decoded))
     writes = [
         store.write_whole(f"codecs/{name}/image", result.decoded),
         store.write_whole(f"codecs/{name}/labels", found.labels),

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
 from compdistort.errors import InterruptedStudyError
 
@@ -13,11 +14,29 @@ _AGAIN = getattr(signal, "SIGALRM", None)
 _AGAIN_SECONDS = 0.05
 
 
-class StopFlag:
-    """Whether the command was asked to stop."""
+class Event(Protocol):
+    """What is set once and seen by all: an event of `threading`, or of `multiprocessing`."""
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
+    def is_set(self) -> bool:
+        """Return whether it was set."""
+        ...
+
+    def set(self) -> None:
+        """Set it."""
+        ...
+
+
+class StopFlag:
+    """Whether the command was asked to stop.
+
+    Parameters
+    ----------
+    event : Event, optional
+        Where the wish is kept; one of `multiprocessing` is seen by worker processes too.
+    """
+
+    def __init__(self, event: Event | None = None) -> None:
+        self._event: Event = event or threading.Event()
         self.reason = ""
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from compdistort.backend import device_parts, requested
 from compdistort.codecs import Codec
 from compdistort.config import StudyConfig
 from compdistort.errors import ConfigError, InputError, InterruptedStudyError, ResourceError, StoreError
@@ -50,7 +51,7 @@ def prepare(config: StudyConfig, progress: Progress) -> Prepared:
     raw = read_raw(config)
     read_truth(config, raw.shape)
     sensor = read_sensor(config, raw)
-    backend = backend_of(config)
+    backend = backend_of(config, progress)
     trained = obtain_classifier(config, raw, backend, progress)
     chain = build_chain(config, raw, sensor, trained.classifier, backend)
     return Prepared(chain=chain, trained=trained, codecs={name: codec.prepare(raw) for name, codec in codecs.items()})
@@ -92,8 +93,12 @@ def run_study(config: StudyConfig, folder: Path, *, progress: Progress, stop: St
         return _work(store, config, prepared, progress, stop)
 
 
-def resume_study(folder: Path, *, progress: Progress, stop: StopFlag, threads: int | None = None) -> Outcome:
+def resume_study(
+    folder: Path, *, progress: Progress, stop: StopFlag, threads: int | None = None, device: str | None = None
+) -> Outcome:
     """Go on with a study that was stopped; damaged blocks are named and computed again.
+
+    Threads and device may be others than before: results do not depend on them.
 
     Raises
     ------
@@ -104,8 +109,8 @@ def resume_study(folder: Path, *, progress: Progress, stop: StopFlag, threads: i
     """
     store = StudyStore.open(folder)
     config = config_of(store)
-    if threads is not None:
-        config = config.model_copy(update={"compute": config.compute.model_copy(update={"threads": threads})})
+    compute = {"device": requested(device, config.compute.device)} | ({} if threads is None else {"threads": threads})
+    config = config.model_copy(update={"compute": config.compute.model_copy(update=compute)})
     with store.writing(), _resumable(folder):
         for key in store.verify():
             progress.say(f"block {key} is damaged; it is computed again")
@@ -167,6 +172,8 @@ def _work(
             store,
             n_replicates=config.noise.replicates,
             block=block_size(config),
+            devices=device_parts(config.compute.device),
+            forest=config.compute.forest,
             threads=fit_threads(chain, config).threads,
             stop=stop,
             progress=progress,
@@ -207,7 +214,7 @@ def _restored_chain(store: StudyStore, config: StudyConfig, progress: Progress) 
     """Return the chain that the study was started with; a classifier that was damaged since is trained again."""
     raw = read_raw(config)
     sensor = read_sensor(config, raw)
-    backend = backend_of(config)
+    backend = backend_of(config, progress)
     trained = restore_classifier(store)
     if trained is None:
         progress.say("the stored classifier is damaged; it is trained again")

@@ -21,7 +21,7 @@ from compdistort.errors import ConfigError, ResourceError, StoreLockedError
 from compdistort.io.files import atomic_path, resource_errors, sha256_file
 from compdistort.io.images import read_image, write_ome_zarr, write_tiff
 from compdistort.pipeline.environment import RNG
-from compdistort.replicate import draw, noise_notices, noise_tables, tables_sha256
+from compdistort.replicate import draw_uploaded, noise_notices, noise_tables, tables_sha256
 from compdistort.rng import MAX_SEED, Stream, derive_key
 from compdistort.sensor.sensor_file import load_sensor
 
@@ -179,10 +179,11 @@ def _write_all(
     _write_manifest(folder, recipe, files)
     missing = [name for name in wanted if name not in kept]
     size = max(1, BATCH_BYTES // max(raw.nbytes, 1))
+    image = backend.to_device(raw)
     for start in range(0, len(missing), size):
         for name in missing[start : start + size]:
             numbers = wanted[name]
-            images = draw(raw, tables, backend, options.seed, range(numbers[0], numbers[-1] + 1))
+            images = draw_uploaded(image, tables, backend, options.seed, range(numbers[0], numbers[-1] + 1))
             _write_images(folder / name, images)
             files[name] = {"replicates": numbers, "sha256": sha256_file(folder / name)}
         _write_manifest(folder, recipe, files)

@@ -102,6 +102,7 @@ def train_files(
     *,
     held_out: Sequence[Path] = (),
     device: str = "auto",
+    forest: str = "device",
 ) -> dict[str, Any]:
     """Train a classifier on annotated raw images and write it.
 
@@ -117,6 +118,8 @@ def train_files(
         Annotations for judging only, one for each image; empty keeps back a part of `labels` for that.
     device : str
         Engine of the features; see `get_backend`.
+    forest : str
+        Where the forest votes on held-out pixels; see `get_backend`.
 
     Returns
     -------
@@ -147,7 +150,7 @@ def train_files(
             spec,
             options.preset,
             options.seed,
-            get_backend(device),
+            get_backend(device, forest),
             foreground=options.foreground,
             held_out=judged or None,
             balanced=options.balanced,
@@ -188,7 +191,9 @@ def describe_training(result: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"warning: {text}" for text in result["warnings"])])
 
 
-def segment_file(path: Path, model: Path, out: Path, options: SegmentOptions, device: str = "auto") -> dict[str, Any]:
+def segment_file(
+    path: Path, model: Path, out: Path, options: SegmentOptions, device: str = "auto", forest: str = "device"
+) -> dict[str, Any]:
     """Segment an image file and write the mask.
 
     Parameters
@@ -203,6 +208,8 @@ def segment_file(path: Path, model: Path, out: Path, options: SegmentOptions, de
         Rules, and further files to write.
     device : str
         Engine; see `get_backend`.
+    forest : str
+        Where the forest votes; see `get_backend`.
 
     Returns
     -------
@@ -224,7 +231,8 @@ def segment_file(path: Path, model: Path, out: Path, options: SegmentOptions, de
     image = read_image(path, kind="any")
     _check_grey_values(path, image, classifier)
     with naming(path):
-        parts = segment(image, classifier, options.rule(classifier.foreground, image.ndim), get_backend(device))
+        engine = get_backend(device, forest)
+        parts = segment(image, classifier, options.rule(classifier.foreground, image.ndim), engine)
     write_image(out, parts.mask)
     if options.probability is not None:
         write_tiff(options.probability, parts.probability.astype(np.float32))

@@ -7,7 +7,15 @@ from compdistort.replicate.diagnostics import (
     noise_notices,
     saturation_report,
 )
-from compdistort.replicate.drawing import PixelSums, draw, pixel_deviation, pixel_mean, pixel_sums, pixel_variance
+from compdistort.replicate.drawing import (
+    PixelSums,
+    draw,
+    draw_uploaded,
+    pixel_deviation,
+    pixel_mean,
+    pixel_sums,
+    pixel_variance,
+)
 from compdistort.replicate.tables import LAWS, crop_tables, noise_tables, tables_sha256
 
 __all__ = [
@@ -17,6 +25,7 @@ __all__ = [
     "SaturationReport",
     "crop_tables",
     "draw",
+    "draw_uploaded",
     "law_distance",
     "noise_notices",
     "noise_tables",

@@ -58,7 +58,19 @@ def draw(
     >>> draw(raw, noise_tables(sensor), get_backend("numpy"), seed=1, replicates=range(1)).tolist()
     [[[518, 500, 492, 490], [501, 495, 493, 468]]]
     """
-    drawn = backend.replicate(backend.to_device(raw), tables, derive_key(seed, Stream.NOISE), replicates, origin)
+    return draw_uploaded(backend.to_device(raw), tables, backend, seed, replicates, origin)
+
+
+def draw_uploaded(
+    image: Any,
+    tables: NoiseTables,
+    backend: Backend[Any],
+    seed: int,
+    replicates: range,
+    origin: tuple[int, int, int] = (0, 0, 0),
+) -> UInt16:
+    """Draw as `draw` does, from an image that is in the engine's library already."""
+    drawn = backend.replicate(image, tables, derive_key(seed, Stream.NOISE), replicates, origin)
     return np.asarray(backend.to_host(drawn), np.uint16)
 
 

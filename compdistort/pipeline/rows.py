@@ -1,0 +1,48 @@
+"""One replicate through everything: its own row, and its row through every codec."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compdistort.backend.base import Float32, Float64, UInt16
+from compdistort.pipeline.comparison import Comparison, Reference, compare
+from compdistort.pipeline.inputs import Chain
+from compdistort.pipeline.stopping import StopFlag
+
+RAW = ""
+"""Name of the row of a replicate that went through no codec."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image against the reference: parameters by raw object (NaN unmatched), and `SUMMARY`."""
+
+    values: Float32
+    summary: Float64
+
+
+def replicate_rows(chain: Chain, reference: Reference, index: int, stop: StopFlag) -> dict[str, Row]:
+    """Draw replicate `index` and return its row, and its row through every codec.
+
+    The replicate is drawn where the engine works and comes to the host once, for the codecs.
+
+    Raises
+    ------
+    InterruptedStudyError
+        If a stop was asked for.
+    """
+    stop.check()
+    backend = chain.backend
+    drawn = backend.replicate(chain.on_device, chain.noise, chain.key, range(index, index + 1))[0]
+    rows = {RAW: _row(compare(chain, reference, drawn))}
+    image: UInt16 = backend.to_host(drawn).astype(np.uint16, copy=False)
+    for name, codec in reference.codecs.items():
+        stop.check()
+        decoded = codec.apply(image).decoded
+        same = decoded.dtype == image.dtype and np.array_equal(decoded, image)
+        rows[name] = rows[RAW] if same else _row(compare(chain, reference, backend.to_device(decoded)))
+    return rows
+
+
+def _row(comparison: Comparison) -> Row:
+    return Row(comparison.aligned.astype(np.float32), comparison.summary)
