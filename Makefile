@@ -5,13 +5,22 @@ BIN := $(VENV)/bin
 SCENE ?= spheres
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint types check bench build clean
+.PHONY: demo test test-all sanitize kernels lint types check bench gpu-check build clean
 
 demo: $(VENV)/.base
 	$(BIN)/compdistort demo --scene $(SCENE)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow"
+	$(BIN)/python tests/cudahost/sanitize.py
+
+# The CUDA kernels on the CPU under AddressSanitizer and UBSan; part of `make test`.
+sanitize: $(VENV)/.test
+	$(BIN)/python tests/cudahost/sanitize.py
+
+# Registers, spills and shared memory of every kernel for every architecture; needs no device.
+kernels: $(VENV)/.test
+	$(BIN)/python tests/cudahost/compile_check.py
 
 test-all: $(VENV)/.test
 	$(BIN)/python -m pytest -q -n $(WORKERS)
@@ -29,6 +38,11 @@ check: lint types
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest -q --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds bench
+
+# On a machine with a GPU: device tests, compute-sanitizer, benchmark; no network, nothing is installed.
+GPU_PYTHON ?= python3
+gpu-check:
+	PYTHONPATH=. $(GPU_PYTHON) bench/gpu_check.py
 
 build: $(VENV)/.dev
 	$(BIN)/python -m build
