@@ -1,5 +1,7 @@
 """Fixtures shared by all tests: the backend under test, and the folders of real data and oracles."""
 
+import textwrap
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,19 @@ def shared_data():
 def shared_oracle():
     """Folder of oracle tables and arrays, outside the project."""
     return _folder("oracle")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say on which level every planted bug was caught; with -v, by which message."""
+    reports = terminalreporter.getreports("passed")
+    caught = sorted(value for report in reports for key, value in report.user_properties if key == "caught")
+    levels = defaultdict(list)
+    for name, level, _ in caught:
+        levels[level].append(name)
+    if caught:
+        terminalreporter.section("planted bugs")
+    for level, names in levels.items():
+        text = f"{len(names)} caught by {level}: {', '.join(names)}"
+        terminalreporter.line(textwrap.fill(text, 120, subsequent_indent="  ", break_on_hyphens=False))
+    for name, level, message in caught if terminalreporter.verbosity > 0 else ():
+        terminalreporter.line(f"{name:60} {level:8} {message[:100]}")
