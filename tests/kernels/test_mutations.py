@@ -1,6 +1,13 @@
-"""Planted bugs: every one is caught by some level, and the tests that catch them pass on the true kernels."""
+"""Planted bugs: every one is caught by some level, and the tests that catch them pass on the true kernels.
 
+A bug is let loose in a process of its own: what it writes where it should not must not spoil other tests.
+"""
+
+import os
 import shutil
+import signal
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 from cudahost.bodies import check_accumulate
@@ -10,20 +17,52 @@ from cudahost.mutation import Mutation, all_mutations, catch
 
 from compdistort.backend.kernel_source import kernel_dir
 
+SECONDS = 240
+"""Time of one planted bug, builds included."""
+
 MUTATIONS = all_mutations()
 CONTROLS = sorted({(each.body.__name__, each.level): each.body for each in MUTATIONS}.items())
 
 
-@pytest.fixture(autouse=True)
-def soon_endless(monkeypatch):
+class Cage:
+    """A process for planted bugs, a new one after each that dies or hangs."""
+
+    def __init__(self):
+        self.pool = None
+
+    def catch(self, mutation, folder):
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_endless_after_20_s)
+        try:
+            return self.pool.submit(catch, mutation, folder).result(SECONDS)
+        except (BrokenExecutor, TimeoutError) as error:
+            self.close()
+            pytest.fail(f"the process died or hung ({type(error).__name__}): name a level that sees it")
+
+    def close(self):
+        if self.pool is not None:
+            for process in list(self.pool._processes.values()):
+                process.kill()
+            self.pool.shutdown()
+            self.pool = None
+
+
+def _endless_after_20_s():
     """A planted bug may keep a kernel from ending."""
-    monkeypatch.setattr(HostKernel, "limit_s", 20)
+    HostKernel.limit_s = 20
+
+
+@pytest.fixture(scope="module")
+def cage():
+    made = Cage()
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: f"{each.file}-{each.name}")
-def test_a_planted_bug_is_caught(mutation, tmp_path, record_property):
+def test_a_planted_bug_is_caught(mutation, cage, tmp_path, record_property):
     try:
-        found = catch(mutation, tmp_path / "kernels")
+        found = cage.catch(mutation, tmp_path / "kernels")
     except LevelUnavailableError as error:
         pytest.skip(str(error))
     assert found, f"no level of {', '.join(mutation.levels())} finds it"
@@ -55,6 +94,19 @@ def test_a_change_without_effect_is_not_caught_and_one_that_does_not_build_is_a_
     assert catch(Mutation("harmless", "accumulate.cu", old, "u64 q = 0, s = 0;", body), tmp_path / "harmless") is None
     with pytest.raises(HostBuildError):
         catch(Mutation("broken", "accumulate.cu", old, "u64 s = nonsense;", body), tmp_path / "broken")
+
+
+def _dies(_engine):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+def test_a_bug_that_kills_its_process_fails_its_test_alone(cage, tmp_path):
+    deadly = Mutation("deadly", "accumulate.cu", "u64 s = 0, q = 0;", "u64 q = 0, s = 0;", _dies)
+    with pytest.raises(pytest.fail.Exception, match="died or hung"):
+        cage.catch(deadly, tmp_path / "deadly")
+    harmless = Mutation("harmless", "accumulate.cu", "u64 s = 0, q = 0;", "u64 q = 0, s = 0;", check_accumulate)
+    assert cage.catch(harmless, tmp_path / "harmless") is None
 
 
 def test_a_snippet_that_is_not_there_once_is_a_defect(tmp_path):
