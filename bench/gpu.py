@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from gpu_scenes import FULL, QUICK, SMOKE  # noqa: E402
 from gpu_stages import STAGES, Stages  # noqa: E402
 
 import compdistort  # noqa: E402
+from compdistort.backend import choose  # noqa: E402
 from compdistort.backend.kernel_source import assemble, kernel_files  # noqa: E402
 from compdistort.errors import EXIT_RESOURCE, CompdistortError  # noqa: E402
 
@@ -34,7 +36,7 @@ FULL_SECONDS, QUICK_SECONDS = 3600.0, 240.0
 
 def _parser():
     parser = argparse.ArgumentParser(description="Time the CUDA engine, after proving its bits.")
-    parser.add_argument("--device", type=int, default=0, help="number of the CUDA device")
+    parser.add_argument("--device", type=int, help="number of the CUDA device; default the first usable one")
     parser.add_argument("--quick", action="store_true", help=f"fewer sizes and rounds, at most {QUICK_SECONDS:.0f} s")
     parser.add_argument("--smoke", action="store_true", help="run everything on a stand-in, tiny, without any time")
     parser.add_argument("--only", nargs="+", choices=STAGES, default=(), help="these stages alone")
@@ -47,12 +49,17 @@ def _parser():
 def main(arguments=None):
     options = _parser().parse_args(arguments)
     try:
-        machine = open_host_machine() if options.smoke else open_machine(options.device)
+        machine = open_host_machine() if options.smoke else open_machine(_device(options.device))
     except CompdistortError as error:
         print(f"bench/gpu.py: no device, nothing measured: {error}", file=sys.stderr)
         return EXIT_RESOURCE
+    path = options.output or (None if options.smoke else _result_path(machine.facts["device"]))
+    if lacks := _unwritable(path):
+        print(f"bench/gpu.py: nothing measured: {lacks}", file=sys.stderr)
+        return EXIT_RESOURCE
     began = time.monotonic()
-    seconds = options.seconds or (QUICK_SECONDS if options.quick else FULL_SECONDS)
+    default = QUICK_SECONDS if options.quick else FULL_SECONDS
+    seconds = default if options.seconds is None else options.seconds
     bench = Bench(
         machine,
         rounds=5 if options.quick or options.smoke else 9,
@@ -69,12 +76,27 @@ def main(arguments=None):
     print(table(bench, machine.facts), file=sys.stderr if options.json else sys.stdout)
     if options.json:
         print(json.dumps(found, indent=1))
-    path = options.output or (None if options.smoke else _result_path(machine.facts["device"]))
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(f"written: {path}", file=sys.stderr)
     return 1 if any(row.status == FAILED for row in bench.rows) else 0
+
+
+def _device(number):
+    """Return the device's number: the one asked for, or that of the first usable one."""
+    return choose("cuda" if number is None else f"cuda:{number}").devices[0]
+
+
+def _unwritable(path):
+    """Make the folder of the results; say why none can be written there, or nothing: before an hour is spent."""
+    try:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+    except OSError as error:
+        return f"{path.parent} cannot be written to ({error.strerror}); name another file with --output"
+    return ""
 
 
 def _software():

@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from compdistort.backend import choose  # noqa: E402 - found by the line above
+from compdistort.backend import choose  # noqa: E402 - found by the line above; imports nothing heavy
 from compdistort.errors import EXIT_RESOURCE, BackendUnavailableError  # noqa: E402
 
 PASSED, FAILED, OVERRAN, SKIPPED = "passed", "FAILED", "overran", "skipped"
@@ -125,7 +126,19 @@ def summary(results):
     return "\n".join(f"{r.outcome:>8}  {r.step.name}, {r.seconds:.0f} s  {r.words}".rstrip() for r in results)
 
 
+def missing_packages():
+    """Return the packages that a step would fail without."""
+    return [name for name in ("numpy", "scipy", "sklearn", "numba", "cupy", "pytest") if not find_spec(name)]
+
+
 def main():
+    if missing := missing_packages():
+        print(
+            f"gpu-check: nothing checked: {sys.executable} lacks {', '.join(missing)}; "
+            "name another Python: make gpu-check GPU_PYTHON=.venv/bin/python",
+            file=sys.stderr,
+        )
+        return EXIT_RESOURCE
     try:
         print(f"device: {choose('cuda').reason}", flush=True)
     except BackendUnavailableError as error:

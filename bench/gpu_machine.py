@@ -117,12 +117,23 @@ def open_machine(index):
 
 
 def open_host_machine():
-    """Return the stand-in's machine."""
+    """Return the stand-in's machine.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If there is no g++.
+    """
     sys.path.insert(0, str(BENCH.parent / "tests"))
-    from cudahost.levels import open_engine
+    from cudahost.levels import LevelUnavailableError, open_engine
+
+    from compdistort.errors import BackendUnavailableError
 
     facts = {"device": "stand-in on the CPU", "host": _host()}
-    return HostMachine(open_engine("plain"), open_engine("plain", directory=BENCH).cuda, facts)
+    try:
+        return HostMachine(open_engine("plain"), open_engine("plain", directory=BENCH).cuda, facts)
+    except LevelUnavailableError as error:
+        raise BackendUnavailableError(f"no stand-in either: {error}", "install g++") from error
 
 
 def _facts(device, machine, cp):

@@ -6,8 +6,9 @@ The models are frozen, so that what a study was asked to do cannot change while 
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from compdistort.backend import DeviceRequest, check_forest
 from compdistort.errors import ConfigError
 
 SCHEMA_VERSION = 1
@@ -181,6 +182,27 @@ class ComputeSection(Section):
     threads: int = Field(0, ge=0, description="0 = all processors that this process may use")
     block: int = Field(0, ge=0, le=1024, description="replicates per committed block; 0 = chosen from their number")
     max_memory: str = "8GiB"
+    _device_source: str = PrivateAttr("")
+
+    @property
+    def request(self) -> DeviceRequest:
+        """The device and who asks for it."""
+        return DeviceRequest(self.device, self._device_source)
+
+    def asking(self, request: DeviceRequest, **others: Any) -> "ComputeSection":
+        """Return the section with another device, and with those of the other settings that are not None.
+
+        Raises
+        ------
+        ConfigError
+            If the device, or the place of the forest, does not exist.
+        """
+        request.parse()
+        given = {name: value for name, value in others.items() if value is not None}
+        section = self.model_copy(update={"device": request.name, **given})
+        check_forest(section.forest)
+        section._device_source = request.source
+        return section
 
     @field_validator("max_memory")
     @classmethod

@@ -4,19 +4,20 @@ Unknown keys are errors that name the nearest known key; paths are relative to t
 """
 
 import difflib
-import os
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from compdistort.backend import DEVICE_VARIABLE
+from compdistort.backend import DeviceRequest, requested
 from compdistort.config import Section, StudyConfig
 from compdistort.errors import ConfigError
 
+_DEVICE = "compute.device"
 
-def load_config(path: Path, overrides: tuple[str, ...] = ()) -> StudyConfig:
+
+def load_config(path: Path, overrides: tuple[str, ...] = (), device: str | None = None) -> StudyConfig:
     """Read and validate a study file.
 
     Parameters
@@ -25,7 +26,9 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> StudyConfig:
         TOML file.
     overrides : tuple of str
         ``section.key=value`` settings that replace those of the file; values are TOML, bare words count as text.
-        Between the two stands the environment variable COMPDISTORT_DEVICE, for ``compute.device``.
+    device : str, optional
+        What ``--device`` says. For ``compute.device`` the first of these counts: this, `overrides`, the environment
+        variable COMPDISTORT_DEVICE where it is not empty, the file.
 
     Returns
     -------
@@ -45,18 +48,40 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> StudyConfig:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is no TOML: {error}", "mend that line") from error
-    device = os.environ.get(DEVICE_VARIABLE)
-    for text in (*([f"compute.device={device}"] if device else []), *overrides):
-        _override(data, text)
-    return _absolute(parse_config(data, str(path)), path.resolve().parent)
+    source = _settle_device(data, overrides, device)
+    return _absolute(parse_config(data, str(path), source), path.resolve().parent)
 
 
-def parse_config(data: dict[str, Any], where: str) -> StudyConfig:
-    """Validate settings that are already in memory; `where` names them in errors."""
+def parse_config(data: dict[str, Any], where: str, source: str = "") -> StudyConfig:
+    """Validate settings that are already in memory; `where` names them in errors, `source` who asks for the device.
+
+    Raises
+    ------
+    ConfigError
+        As `load_config`.
+    """
     try:
-        return StudyConfig.model_validate(data)
+        config = StudyConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(f"{where}: {_first_problem(error)}", "mend the study file") from None
+    if "device" not in config.compute.model_fields_set:
+        return config
+    request = DeviceRequest(config.compute.device, source or f"{_DEVICE} in {where}")
+    return config.model_copy(update={"compute": config.compute.asking(request)})
+
+
+def _settle_device(data: dict[str, Any], overrides: tuple[str, ...], option: str | None) -> str:
+    """Apply the overrides, and the device of the option or the environment; return who named it, if not the file."""
+    for text in overrides:
+        _override(data, text)
+    named = any(text.partition("=")[0].strip() == _DEVICE for text in overrides)
+    if named and option is None:
+        return f"--set {_DEVICE}"
+    asked = requested(option)
+    compute = data.setdefault("compute", {}) if asked.source else None
+    if isinstance(compute, dict):
+        compute["device"] = asked.name
+    return asked.source
 
 
 def _first_problem(error: ValidationError) -> str:

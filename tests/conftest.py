@@ -37,6 +37,20 @@ def cpu_backend(request):
     return get_backend(request.param)
 
 
+def _skip_without_level(item):
+    """Skip a test aloud whose level of the CUDA engine this machine cannot run; fail it if a device was required."""
+    try:
+        return (yield)
+    except LevelUnavailableError as error:
+        if error.level == "device" and "cupy" in item.config.getoption("--require-backend"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+
+
+pytest_runtest_setup = pytest.hookimpl(wrapper=True)(_skip_without_level)
+pytest_runtest_call = pytest.hookimpl(wrapper=True)(_skip_without_level)
+
+
 def _folder(name):
     folder = SHARED / name
     if not folder.is_dir():

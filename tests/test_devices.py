@@ -10,14 +10,17 @@ import pytest
 from cudahost.levels import open_engine
 from cudahost.standin_install import forget, install
 
-from compdistort.backend import DEVICE_VARIABLE, choose, device_parts, get_backend, requested
+from compdistort.backend import DEVICE_VARIABLE, DeviceRequest, choose, device_parts, get_backend, requested
 from compdistort.cli import main
+from compdistort.cli import study as study_commands
 from compdistort.cli.common import chosen_device
 from compdistort.errors import BackendUnavailableError, ConfigError
 from compdistort.io.images import write_png
+from compdistort.pipeline import study as study_pipeline
 from compdistort.pipeline.inputs import backend_of
 from compdistort.pipeline.progress import Silence
 from compdistort.pipeline.selftest import engine_checks, run_selftest
+from compdistort.store import StudyStore
 from compdistort.study_file import load_config, parse_config
 
 needs_compiler = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no g++")
@@ -112,17 +115,19 @@ def test_where_the_forest_votes_is_checked():
 
 
 def test_an_option_beats_the_environment_and_that_beats_the_setting(monkeypatch):
-    assert requested() == "auto"
-    assert requested(None, "cpu") == "cpu"
+    setting = DeviceRequest("cpu", "compute.device in s.toml")
+    assert requested() == DeviceRequest("auto", "")
+    assert requested(None, setting) == setting
     monkeypatch.setenv(DEVICE_VARIABLE, "numpy")
-    assert requested(None, "cpu") == "numpy"
-    assert requested("cpu", "numba") == "cpu"
+    assert requested(None, setting) == DeviceRequest("numpy", DEVICE_VARIABLE)
+    assert requested("numpy", setting) == DeviceRequest("numpy", "--device")
+    assert requested("", setting).name == ""
     assert get_backend().name == "numpy"
     assert get_backend("numba").name == "numba"
     assert choose().reason == "asked for by COMPDISTORT_DEVICE (numpy)"
     assert choose("cpu").reason == "asked for by name (cpu)"
     monkeypatch.setenv(DEVICE_VARIABLE, "")
-    assert requested(None, "cpu") == "cpu"
+    assert requested(None, setting) == setting
 
 
 def test_the_environment_beats_the_study_file_but_no_option(study, monkeypatch):
@@ -130,6 +135,117 @@ def test_the_environment_beats_the_study_file_but_no_option(study, monkeypatch):
     monkeypatch.setenv(DEVICE_VARIABLE, "cuda:0,1")
     assert load_config(study).compute.device == "cuda:0,1"
     assert load_config(study, ("compute.device=cpu",)).compute.device == "cpu"
+    assert load_config(study, ("compute.device=cpu",), "numba").compute.device == "numba"
+    monkeypatch.setenv(DEVICE_VARIABLE, "")
+    assert load_config(study).compute.device == "numpy"
+
+
+def _asked_by(study, overrides=(), device=None):
+    compute = load_config(study, overrides, device).compute
+    reason = choose(compute.request).reason
+    assert reason == f"asked for by {compute.request.source} ({compute.device})"
+    return compute.request.source
+
+
+def test_who_asked_for_the_device_of_a_study_stands_in_the_reason(study, monkeypatch):
+    assert _asked_by(study) == f"compute.device in {study}"
+    assert _asked_by(study, ("compute.device=numpy",)) == "--set compute.device"
+    assert _asked_by(study, (), "numpy") == _asked_by(study, ("compute.device=cpu",), "numpy") == "--device"
+    monkeypatch.setenv(DEVICE_VARIABLE, "numpy")
+    assert _asked_by(study) == "COMPDISTORT_DEVICE"
+    assert _asked_by(study, ("compute.device=numpy",)) == "--set compute.device"
+    assert _asked_by(study, (), "numpy") == "--device"
+    assert "_device_source" not in load_config(study).model_dump_json()
+    monkeypatch.delenv(DEVICE_VARIABLE)
+    study.write_text(STUDY[: STUDY.index("[compute]")])
+    assert load_config(study).compute.request == DeviceRequest("auto", "")
+
+
+def test_a_device_that_does_not_exist_is_an_error_that_names_who_asked_for_it(study, monkeypatch):
+    def words(overrides=(), device=None):
+        with pytest.raises(ConfigError) as caught:
+            load_config(study, overrides, device)
+        return caught.value.what
+
+    assert words((), "") == "device '' (--device) is unknown"
+    assert words(("compute.device=foo",)) == "device 'foo' (--set compute.device) is unknown"
+    monkeypatch.setenv(DEVICE_VARIABLE, "1")
+    assert words() == "device '1' (COMPDISTORT_DEVICE) is unknown"
+    monkeypatch.delenv(DEVICE_VARIABLE)
+    study.write_text(STUDY.replace('"numpy"', '"cpu:3"'))
+    assert words() == f"device 'cpu:3' (compute.device in {study}): only cuda has numbers"
+    study.write_text(STUDY.replace('"numpy"', "3"))
+    assert words().startswith(f"{study}: compute.device = 3: ")
+
+
+def test_who_asked_for_the_device_stands_in_what_doctor_says(monkeypatch, no_cuda, capsys):
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
+    assert main(["doctor"]) == main(["doctor", "--device", "cpu"]) == 0
+    first, second = (line for line in capsys.readouterr().out.splitlines() if line.startswith("engine: "))
+    assert first == "engine: numba (asked for by COMPDISTORT_DEVICE (cpu))"
+    assert second == "engine: numba (asked for by --device (cpu))"
+    monkeypatch.setenv(DEVICE_VARIABLE, "foo")
+    assert main(["doctor"]) == 2
+    assert "device 'foo' (COMPDISTORT_DEVICE) is unknown; use one of" in capsys.readouterr().err
+    for device in ("cuda", "cuda:4"):
+        monkeypatch.setenv(DEVICE_VARIABLE, device)
+        assert main(["doctor"]) == 4
+        assert f"device '{device}' (COMPDISTORT_DEVICE): CuPy is not installed" in capsys.readouterr().err
+    monkeypatch.setenv(DEVICE_VARIABLE, "auto")
+    assert main(["doctor"]) == 0
+    assert "engine: numba (asked for by COMPDISTORT_DEVICE (auto): CPU engine" in capsys.readouterr().out
+
+
+ONE_DEVICE = {
+    "measure": "mask.png -o o.csv",
+    "features": "a.tif -o o.npz",
+    "synth": "a.tif --sensor s.json -o r",
+    "train": "a.tif --labels l.tif -o m.npz",
+    "segment": "a.tif --model m.npz -o o.png",
+    "calibrate": "--flat a.tif b.tif --dark c.tif d.tif -o s.json",
+}
+
+
+@pytest.mark.parametrize("command", ONE_DEVICE)
+def test_a_command_that_works_on_one_device_refuses_several(command, no_cuda, capsys, monkeypatch):
+    words = [command, *ONE_DEVICE[command].split()]
+    assert main([*words, "--device", "cuda:0,1"]) == 2
+    assert "device 'cuda:0,1' (--device): this command works on one device; name one" in capsys.readouterr().err
+    assert main([*words, "--device", ""]) == 2
+    assert "device '' (--device) is unknown" in capsys.readouterr().err
+    monkeypatch.setenv(DEVICE_VARIABLE, "cuda:0,1")
+    assert main(words) == 2
+    assert "device 'cuda:0,1' (COMPDISTORT_DEVICE): this command works" in capsys.readouterr().err
+    monkeypatch.setenv(DEVICE_VARIABLE, "")
+    assert main([*words, "--device", "cuda:1"]) in (3, 4)  # files that are not there, or no CuPy: whichever is first
+    assert "one device" not in capsys.readouterr().err
+
+
+def test_an_empty_device_is_an_error_in_every_command_of_a_study(study, tmp_path, capsys):
+    for words in (["check", str(study)], ["run", str(study)], ["demo", "-o", str(tmp_path)], ["doctor"]):
+        assert main([*words, "--device", ""]) == 2
+        assert "device '' (--device) is unknown" in capsys.readouterr().err
+
+
+def test_check_and_resume_are_told_where_the_forest_votes(study, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def note(config, *_others, **_named):
+        asked.append(config.compute.forest)
+        return {"text": ""}
+
+    monkeypatch.setattr(study_pipeline, "check_study", note)
+    assert main(["check", str(study), "--forest", "cpu"]) == main(["check", str(study)]) == 0
+    monkeypatch.setattr(study_pipeline, "_work", lambda _store, config, *_others: note(config))
+    monkeypatch.setattr(study_commands, "_finish", lambda *_outcome, **_named: 0)
+    StudyStore.create(tmp_path / "a.cdist", load_config(study).model_dump(mode="json"), "")
+    assert main(["resume", str(tmp_path / "a.cdist"), "--forest", "cpu"]) == 0
+    assert main(["resume", str(tmp_path / "a.cdist")]) == 0
+    assert asked == ["cpu", "device", "cpu", "device"]
+    for words in (["check", str(study)], ["resume", str(tmp_path / "a.cdist")]):
+        for forest in ("gpu", ""):
+            assert main([*words, "--forest", forest]) == 2
+    assert "forest" in capsys.readouterr().err
 
 
 def test_a_study_says_which_engine_computes_it_and_why(study, no_cuda):
@@ -137,7 +253,8 @@ def test_a_study_says_which_engine_computes_it_and_why(study, no_cuda):
     listener = Silence()
     listener.say = said.append
     assert backend_of(load_config(study, ("compute.device=auto",)), listener).name == "numba"
-    assert said == ["engine: numba (CPU engine, as no CUDA device can be used: CuPy is not installed)"]
+    asked = "asked for by --set compute.device (auto): "
+    assert said == [f"engine: numba ({asked}CPU engine, as no CUDA device can be used: CuPy is not installed)"]
     with pytest.raises(BackendUnavailableError):
         backend_of(load_config(study, ("compute.device=cuda",)), listener)
 
@@ -199,11 +316,11 @@ def test_commands_say_on_stderr_what_was_chosen_and_why(no_cuda, tmp_path, capsy
 
 
 def test_the_device_of_a_command_is_the_one_that_was_asked_for(monkeypatch, no_cuda, capsys):
-    assert chosen_device(None) == "auto"
+    assert chosen_device(None).name == "auto"
     assert "engine: numba" in capsys.readouterr().err
     monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
-    assert chosen_device(None) == "cpu"
-    assert chosen_device("numpy") == "numpy"
+    assert chosen_device(None).name == "cpu"
+    assert chosen_device("numpy").name == "numpy"
     assert capsys.readouterr().err == ""
 
 
@@ -258,3 +375,29 @@ def test_selftest_checks_the_cuda_engine_where_there_is_one(cuda):
     assert found["passed"], [item for item in found["checks"] if not item["passed"]]
     assert {f"CUDA: {part}" for part in ("noise, gaussian", "features, weka", "forest", "labels", "objects")} <= names
     assert found["skipped"] == []
+
+
+@pytest.mark.parametrize(("device", "code"), [("cuda", 4), ("cuad", 2)])
+def test_doctor_prints_what_it_knows_also_where_the_device_is_wrong(no_cuda, capsys, device, code):
+    assert main(["doctor", "--device", device]) == code
+    out, error = capsys.readouterr()
+    assert out.startswith(f"engine: none (device '{device}' (--device)")
+    assert "CUDA: " in out
+    assert "numpy" in out
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["--device", "cuda"], ["--device", "cuad"], ["--forest", "gpu"]])
+def test_a_demo_that_cannot_run_removes_nothing(no_cuda, tmp_path, words):
+    kept = tmp_path / "spheres" / "study.cdist" / "file"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("")
+    assert main(["demo", "-o", str(tmp_path), *words]) in (2, 4)
+    assert kept.exists()
+
+
+def test_a_device_that_is_missing_is_not_blamed_on_the_image(no_cuda, tmp_path, capsys):
+    write_png(tmp_path / "raw.png", np.zeros((8, 8), np.uint16))
+    files = [str(tmp_path / name) for name in ("raw.png", "m.npz", "mask.png")]
+    assert main(["segment", files[0], "--model", files[1], "-o", files[2], "--device", "cuda"]) == 4
+    assert capsys.readouterr().err.startswith("compdistort: device 'cuda' (--device): ")

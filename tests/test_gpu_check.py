@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cudahost.levels import open_engine
+from cudahost.needs import needs_compiler
 from scipy import ndimage
 
 from compdistort.backend import choose
@@ -28,13 +30,12 @@ import gpu_report  # noqa: E402
 import gpu_scenes  # noqa: E402
 import gpu_stages  # noqa: E402
 
-LEAN = ("numpy", "scipy", "numba", "sklearn", "tifffile", "pytest", "cupy")
-"""What a machine with a device need have."""
-
 ABSENT = (
     "zarr", "numcodecs", "imagecodecs", "pydantic", "typer", "rich", "cc3d", "filelock", "matplotlib", "jinja2",
     "skimage", "emva1288", "hypothesis", "xdist", "pytest_benchmark", "pytest_timeout",
 )  # fmt: skip
+
+"""What a machine with a device need not have."""
 
 BLOCK = f"""
 import sys
@@ -71,13 +72,20 @@ def test_the_block_of_the_tests_here_blocks():
     assert "No module named" in done.stderr
 
 
-def test_tests_of_kernels_collect_and_run_without_them():
-    words = ["-q", "-o", "addopts=", "-p", "no:cacheprovider", "tests/kernels", "-k"]
-    run = BLOCK + "import pytest; sys.exit(pytest.main({}))"
-    done = _python(run.replace("{}", repr([*words, "device", "--collect-only"])))
+def _pytest(*words):
+    common = ("-q", "-o", "addopts=", "-p", "no:cacheprovider", "tests/kernels", "-k")
+    return _python(f"{BLOCK}import pytest; sys.exit(pytest.main({[*common, *words]!r}))")
+
+
+def test_tests_of_kernels_collect_without_them():
+    done = _pytest("device", "--collect-only")
     assert done.returncode == 0, done.stdout
     assert "[device]" in done.stdout
-    done = _python(run.replace("{}", repr([*words, "accumulate and plain"])))
+
+
+@needs_compiler
+def test_tests_of_kernels_run_without_them():
+    done = _pytest("accumulate and plain")
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
 
@@ -88,6 +96,29 @@ def _has_device():
     except BackendUnavailableError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("required", "outcome", "status"),
+    [([], "SKIPPED", 0), (["cupy-on-host"], "SKIPPED", 0), (["cupy"], "ERROR", 1)],
+)
+@pytest.mark.skipif(_has_device(), reason="this machine has a device")
+def test_a_device_that_is_not_there_skips_unless_it_was_required(required, outcome, status):
+    done = _pytest("accumulate and twins and device", "-rsE", *(f"--require-backend={name}" for name in required))
+    assert done.returncode == status
+    assert re.search(rf"^{outcome} .*(conftest|test_sums)", done.stdout, re.MULTILINE)
+    assert "device: device 'cuda'" in done.stdout
+
+
+def test_without_a_compiler_the_levels_of_the_cpu_skip_aloud_in_fixtures_and_tests(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    done = _pytest(
+        "(test_sums_are or test_correct_kernels or test_atomics or test_a_failed_launch) and not device", "-rs"
+    )
+    assert done.returncode == 0, done.stdout
+    assert "passed" not in done.stdout
+    for level in ("plain", "checked", "ptx90"):
+        assert f"{level}: no no-such-compiler" in done.stdout
 
 
 @pytest.mark.skipif(_has_device(), reason="this machine has a device")
@@ -103,6 +134,7 @@ def _result_files():
     return sorted((ROOT / "bench" / "results").glob("*"))
 
 
+@needs_compiler
 def test_the_whole_benchmark_runs_on_the_stand_in_and_shows_no_time(tmp_path):
     before = _result_files()
     command = [sys.executable, ROOT / "bench" / "gpu.py", "--smoke", "--json", "--output", tmp_path / "s.json"]

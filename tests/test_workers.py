@@ -1,8 +1,13 @@
-"""Several devices: the bits of one, in spawned processes that end when they must. Two CPU engines stand for devices."""
+"""Several devices: the bits of one, in spawned processes that end when they must.
 
+Two CPU engines stand for devices, but where the worker processes build the CUDA engine itself, on stand-in devices.
+"""
+
+import functools
 import hashlib
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +15,8 @@ import time
 from multiprocessing import active_children
 
 import pytest
+from cudahost.standin_install import forget, install
+from cudahost.standin_worker import begin, watch
 
 from compdistort import errors
 from compdistort.errors import BackendUnavailableError, InterruptedStudyError, ResourceError
@@ -45,6 +52,16 @@ def _run(files, folder, progress=None, stop=None):
     return run_study(config, folder, progress=progress or Silence(), stop=stop or StopFlag())
 
 
+def _run_two(files, folder, *settings):
+    """Run a study of two replicates, one for either of two devices."""
+    config = load_config(files / "study.toml", ("noise.replicates=2", "compute.block=2", *settings))
+    said = []
+    listener = Silence()
+    listener.say = said.append
+    run_study(config, folder, progress=listener, stop=StopFlag())
+    return said
+
+
 def _bytes_of_results(folder):
     found = [p for p in (folder / "data.zarr").rglob("*") if p.is_file()] + [folder / "report/report.json"]
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
@@ -75,6 +92,48 @@ def test_two_devices_give_the_bytes_of_one_and_leave_nothing_running(files, fini
     assert len(seen) == 2
     assert not [child for child in seen if child.is_alive()]
     assert _bytes_of_results(tmp_path / "b.cdist") == _bytes_of_results(finished)
+
+
+@pytest.fixture
+def cuda_workers(monkeypatch, tmp_path):
+    """Folder where two stand-in devices, here and in every worker process, note who enters them."""
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("no g++")
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    watch(install(monkeypatch, folder / "cache", count=2), folder)
+    monkeypatch.setattr(workers, "_begin", functools.partial(begin, folder, 2))
+    yield folder
+    forget()
+
+
+def test_two_workers_on_the_cuda_engine_give_the_bytes_of_one_cpu_engine(files, tmp_path, cuda_workers):
+    """A worker of device 1 works on device 1 and never touches device 0, and it starts without engines."""
+    _run_two(files, tmp_path / "cpu.cdist", "compute.device=cpu")
+    said = _run_two(files, tmp_path / "cuda.cdist", "compute.device='cuda:0,1'")
+    assert said[0].startswith("engine: cupy (asked for by --set compute.device (cuda:0,1): device 0, Stand-in 0")
+    assert _bytes_of_results(tmp_path / "cuda.cdist") == _bytes_of_results(tmp_path / "cpu.cdist")
+    entered = {}
+    for path in cuda_workers.glob("devices-*"):
+        _, process, number = path.name.split("-")
+        entered.setdefault(int(process), set()).add(int(number))
+    assert entered.pop(os.getpid()) == {0, 1}
+    assert sorted(entered.values()) == [{0}, {1}]
+    for path in cuda_workers.glob("modules-*"):
+        assert not {"numba", "cupy", "cupyx", "sklearn", "zarr", "matplotlib", "typer"} & set(path.read_text().split())
+
+
+def test_threads_that_are_fewer_than_devices_are_raised_aloud(files, tmp_path, two_devices):
+    note = "one thread a device: 2 threads, not 1"
+    said = _run_two(files, tmp_path / "g.cdist", "compute.threads=1")
+    assert said.count(note) == 1
+    assert any("on 2 threads" in each for each in said)
+    for threads, times in ((None, 1), (2, 0)):
+        again = []
+        listener = Silence()
+        listener.say = again.append
+        resume_study(tmp_path / "g.cdist", progress=listener, stop=StopFlag(), threads=threads)
+        assert again.count(note) == times
 
 
 def test_a_killed_worker_is_named_and_resume_gives_the_same_bytes(files, finished, tmp_path, two_devices):

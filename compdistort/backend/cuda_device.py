@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from compdistort.backend import probe
+from compdistort.backend import DeviceRequest, probe
 from compdistort.backend.cuda_status import Problem
 from compdistort.backend.device.cubin import cubin_file
 from compdistort.backend.device.cuda import Cuda
@@ -26,7 +26,9 @@ KNOWN_ANSWERS = (
 """Counter, key and words of Philox4x32-10, from Random123's ``kat_vectors``."""
 
 
-def open_device(index: int, *, directory: Path | None = None, slab_bytes: int | None = None) -> Cuda:
+def open_device(
+    index: int, *, directory: Path | None = None, slab_bytes: int | None = None, host_threads: int | None = None
+) -> Cuda:
     """Return a CUDA device with its kernels.
 
     Parameters
@@ -35,7 +37,7 @@ def open_device(index: int, *, directory: Path | None = None, slab_bytes: int | 
         Its number.
     directory : Path, optional
         Folder of the kernels; default: the package's own.
-    slab_bytes : int, optional
+    slab_bytes, host_threads : int, optional
         See `Cuda`.
 
     Returns
@@ -50,11 +52,12 @@ def open_device(index: int, *, directory: Path | None = None, slab_bytes: int | 
     facts = usable_device(index)
     cp = probe.import_cupy()
     label = import_module("cupyx.scipy.ndimage").label
-    return Cuda(cp, label, Kernels(_module_loader(cp, facts.arch), cp.ndarray, directory), index, slab_bytes)
+    kernels = Kernels(_module_loader(cp, facts.arch), cp.ndarray, directory)
+    return Cuda(cp, label, kernels, index, slab_bytes, host_threads)
 
 
-def usable_device(index: int) -> probe.DeviceFacts:
-    """Return the facts of a device that can be used.
+def usable_device(index: int, source: str = "") -> probe.DeviceFacts:
+    """Return the facts of a device that can be used; `source` is who asked for it, for the error.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def usable_device(index: int) -> probe.DeviceFacts:
     facts = probe.device(index) if 0 <= index < machine.count else probe.DeviceFacts(index=index)
     problem = machine.problem or facts.problem or _absent(index, machine.count)
     if problem is not None:
-        raise BackendUnavailableError(f"device 'cuda:{index}': {problem.what}", problem.remedy)
+        raise BackendUnavailableError(f"{DeviceRequest(f'cuda:{index}', source)}: {problem.what}", problem.remedy)
     return facts
 
 

@@ -2,6 +2,10 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
+
+MIN_CUPY = (14, 2)
+"""Oldest CuPy: the first whose `label` counts beyond 2^31 voxels."""
 
 INSUFFICIENT_DRIVER = 35
 """Status of a CUDA call without a driver, or with one older than the runtime."""
@@ -57,6 +61,21 @@ _STATUSES = {
     ),
     999: ("the NVIDIA driver reports an unknown error", _RESTART),
 }
+
+
+def version_problem(cp: Any) -> Problem | None:
+    """Say of an imported `cupy` that it is too old, or a folder that an uninstalled CuPy left behind."""
+    if not hasattr(cp, "__version__"):
+        places = ", ".join(map(str, getattr(cp, "__path__", ()))) or "cupy"
+        return Problem(
+            f"the folder of CuPy holds no CuPy ({places})", "remove it, and pip install 'compdistort[cuda13]'"
+        )
+    if _numbers(str(cp.__version__)) >= MIN_CUPY:
+        return None
+    return Problem(
+        f"CuPy {cp.__version__} is too old, {'.'.join(map(str, MIN_CUPY))} is needed",
+        "pip install --upgrade 'compdistort[cuda13]' (or [cuda12])",
+    )
 
 
 def no_driver(library: str, reason: str) -> Problem:
@@ -115,3 +134,9 @@ def dotted(version: int) -> str:
     '12.4'
     """
     return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return ``(14, 2)`` of ``"14.2.0rc1"``."""
+    parts = text.split(".")[:2]
+    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in parts)

@@ -1,8 +1,12 @@
 """The CUDA engine: every verb of the protocol on one device, with the bits of the CPU engine.
 
 Planes of features live on the device slab by slab: they are voted on at once and overwritten by the next slab's.
+
+Every verb that takes memory is a turn (see `Cuda.in_turn`): a few threads work at once, and what runs out of memory is
+done again alone. Verbs of many steps are one turn, so that a thread which waits holds nothing but its arguments.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +36,8 @@ MAX_BATCH = 16
 BATCH_SHARE = 0.05
 """Part of the free memory that they may take."""
 
+_IMAGES = (np.uint8, np.uint16, np.float32)
+
 
 class CupyBackend:
     """CUDA backend.
@@ -51,10 +57,7 @@ class CupyBackend:
 
     def to_device(self, array: NDArray[Any]) -> Any:
         """Return a C-contiguous copy on the device, complete for every stream."""
-        with self.cuda.here() as stream:
-            out = self.cuda.upload(array)
-            stream.synchronize()
-            return out
+        return self.cuda.in_turn(lambda: self._complete(array))
 
     def to_host(self, array: Any) -> NDArray[Any]:
         """Return a copy as NumPy."""
@@ -77,8 +80,7 @@ class CupyBackend:
     ) -> Any:
         """Draw raw-equivalent replicates (see `Backend.replicate`)."""
         self._require(raw, (np.uint16,), "raw")
-        with self.cuda.here():
-            return _noise.replicate(self.cuda, raw, noise, key, replicates, origin)
+        return self.cuda.in_turn(lambda: _noise.replicate(self.cuda, raw, noise, key, replicates, origin))
 
     def accumulate(self, images: Any, sum1: Any, sum2: Any) -> None:
         """Add exact per-pixel sums (see `Backend.accumulate`)."""
@@ -90,44 +92,37 @@ class CupyBackend:
 
     def feature_stack(self, image: Any, bank: FilterBank) -> Any:
         """Return the features of one image (see `Backend.feature_stack`)."""
-        self._require(image, (np.uint8, np.uint16, np.float32), "image")
-        with self.cuda.here():
-            return _features.feature_stack(self.cuda, image, bank)
+        self._require(image, _IMAGES, "image")
+        return self.cuda.in_turn(lambda: _features.feature_stack(self.cuda, image, bank))
 
     def forest_proba(self, features: Any, forest: FlatForest) -> Any:
         """Return class probabilities (see `Backend.forest_proba`)."""
         self._require(features, (np.float32,), "features")
         if features.shape[0] != forest.n_features:
             raise ValueError(f"features has {features.shape[0]} planes, the forest expects {forest.n_features}")
-        with self.cuda.here():
-            return _forest.forest_proba(self.cuda, features, forest, self.voter)
+        return self.cuda.in_turn(lambda: _forest.forest_proba(self.cuda, features, forest, self.voter))
 
     def threshold(self, probability: Any, rule: SegmentRule) -> Any:
         """Return the mask of one class probability (see `Backend.threshold`)."""
         self._require(probability, (np.float64,), "probability")
-        with self.cuda.here():
-            return label.threshold(self.cuda, probability, rule)
+        return self.cuda.in_turn(lambda: label.threshold(self.cuda, probability, rule))
 
     def label(self, mask: Any, rule: SegmentRule) -> Any:
         """Return the label image of a mask (see `Backend.label`)."""
         self._require(mask, (np.bool_,), "mask")
-        with self.cuda.here():
-            return label.label_mask(self.cuda, mask, rule)
+        return self.cuda.in_turn(lambda: label.label_mask(self.cuda, mask, rule))
 
     def measure(self, labels: Any) -> Float64:
         """Measure the objects of a 2D label image (see `Backend.measure`)."""
         self._require(labels, (np.int32,), "labels")
         if labels.ndim != 2:
             raise ValueError(f"labels must have 2 axes (rows, columns), not {labels.ndim}")
-        with self.cuda.here():
-            return measure.measure_objects(self.cuda, labels)
+        return self.cuda.in_turn(lambda: measure.measure_objects(self.cuda, labels))
 
     def image_objects(self, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
         """Run one image from features to object table (see `Backend.image_objects`)."""
-        labels = self._labels(image, bank, forest, rule)
-        values = self.measure(labels)
-        on_host: Int32 = self.to_host(labels).astype(np.int32, copy=False)
-        return ImageObjects(labels=on_host, values=values)
+        self._require(image, _IMAGES, "image")
+        return self.cuda.in_turn(lambda: self._objects(image, bank, forest, rule))
 
     def replicate_tables(
         self,
@@ -141,12 +136,20 @@ class CupyBackend:
     ) -> list[Float64]:
         """From noise to object tables (see `Backend.replicate_tables`): only the tables leave the device."""
         self._require(raw, (np.uint16,), "raw")
-        tables: list[Float64] = []
         batch = self._batch(raw)
-        for start in range(0, len(replicates), batch):
-            images = self.replicate(raw, noise, key, replicates[start : start + batch])
-            tables += [self.measure(self._labels(image, bank, forest, rule)) for image in images]
-        return tables
+
+        def work(part: range) -> list[Float64]:
+            images = self.replicate(raw, noise, key, part)
+            return [self.measure(self._labels(image, bank, forest, rule)) for image in images]
+
+        parts = (replicates[start : start + batch] for start in range(0, len(replicates), batch))
+        return [table for part in parts for table in self.cuda.in_turn(partial(work, part))]
+
+    def _complete(self, array: NDArray[Any]) -> Any:
+        """Upload an array and wait until it is there."""
+        out = self.cuda.upload(array)
+        self.synchronize()
+        return out
 
     def _batch(self, raw: Any) -> int:
         """Return how many replicates one launch draws: they share the reads of the image and of its records."""
@@ -154,12 +157,16 @@ class CupyBackend:
             room = int(BATCH_SHARE * self.cuda.free_bytes()) // max(1, int(raw.nbytes))
         return min(max(1, room), MAX_BATCH)
 
+    def _objects(self, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
+        labels = self._labels(image, bank, forest, rule)
+        values = self.measure(labels)
+        on_host: Int32 = self.to_host(labels).astype(np.int32, copy=False)
+        return ImageObjects(labels=on_host, values=values)
+
     def _labels(self, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> Any:
         """Return the label image on the device: features and votes slab by slab, then threshold and components."""
-        self._require(image, (np.uint8, np.uint16, np.float32), "image")
-        with self.cuda.here():
-            mask = _forest.image_mask(self.cuda, image, bank, forest, rule, self.voter)
-            return label.label_mask(self.cuda, mask, rule)
+        mask = _forest.image_mask(self.cuda, image, bank, forest, rule, self.voter)
+        return label.label_mask(self.cuda, mask, rule)
 
     def _require(self, array: Any, dtypes: tuple[type, ...], what: str) -> None:
         """Refuse an array of another library, dtype or layout: never convert silently."""

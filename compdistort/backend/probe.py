@@ -20,11 +20,9 @@ from compdistort.backend.cuda_status import (
     no_driver,
     of_exception,
     old_driver,
+    version_problem,
 )
 from compdistort.errors import CompdistortError
-
-MIN_CUPY = (14, 2)
-"""Oldest CuPy: the first whose `label` counts beyond 2^31 voxels."""
 
 MIN_CAPABILITY = 75
 """Oldest architecture, 7.5: CUDA 13 has no compiler for anything older."""
@@ -93,7 +91,7 @@ class DeviceFacts:
 
 
 def driver_problem() -> Problem | None:
-    """Say why the driver's library does not load, in a millisecond and without CuPy."""
+    """Say why the driver's library does not load; CuPy is not imported for it."""
     import ctypes  # noqa: PLC0415 - this module must be quick to import
 
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
@@ -107,7 +105,7 @@ def driver_problem() -> Problem | None:
 @cache
 def machine() -> Machine:
     """Look for CuPy, the driver, devices and NVRTC."""
-    wheels = [f"{name} {found}" for name in WHEELS if (found := _installed(name))]
+    wheels = [f"{name} {found}" for name in WHEELS if (found := installed(name))]
     if len(wheels) > 1:
         return Machine(
             problem=Problem(
@@ -179,6 +177,7 @@ def import_cupy() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             cp = import_module("cupy")
+        return version_problem(cp) or cp
     except ModuleNotFoundError as error:
         if error.name == "cupy":
             return Problem("CuPy is not installed", "pip install 'compdistort[cuda13]', or use --device cpu")
@@ -189,12 +188,6 @@ def import_cupy() -> Any:
             f"CuPy does not import ({type(error).__name__}: {lines[0]})",
             "pip uninstall it, then pip install 'compdistort[cuda13]'",
         )
-    if _numbers(str(cp.__version__)) < MIN_CUPY:
-        return Problem(
-            f"CuPy {cp.__version__} is too old, {'.'.join(map(str, MIN_CUPY))} is needed",
-            "pip install --upgrade 'compdistort[cuda13]' (or [cuda12])",
-        )
-    return cp
 
 
 def _examine(cp: Any) -> Machine:
@@ -221,7 +214,10 @@ def _examine(cp: Any) -> Machine:
 def _count_problem(cp: Any, error: Exception, driver: int) -> Problem:
     if getattr(error, "status", None) != INSUFFICIENT_DRIVER:
         return of_exception(error)
-    return driver_problem() or old_driver(driver, int(cp.cuda.runtime.runtimeGetVersion()))
+    try:
+        return driver_problem() or old_driver(driver, int(cp.cuda.runtime.runtimeGetVersion()))
+    except Exception:  # the first error says more than one met while it is explained
+        return of_exception(error)
 
 
 def _nvrtc(cp: Any) -> tuple[str, tuple[int, ...], Problem | None]:
@@ -277,16 +273,11 @@ def _name(cp: Any, index: int) -> str:
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
-def _installed(name: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+def installed(name: str) -> str:
+    """Return the version of an installed distribution, nothing where there is none, or only its remains."""
+    from importlib.metadata import version  # noqa: PLC0415
 
     try:
-        return version(name)
-    except PackageNotFoundError:
+        return version(name) or ""
+    except Exception:  # not there, or a folder of metadata that lost its files
         return ""
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """Return ``(14, 2)`` of ``"14.2.0rc1"``."""
-    parts = text.split(".")[:2]
-    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in parts)

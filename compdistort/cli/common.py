@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from compdistort.backend import choose, requested
+from compdistort.backend import DeviceRequest, choose, requested
 from compdistort.errors import ResourceError
 
 JSON_OPTION = typer.Option(False, "--json", help="Print machine-readable results.")
@@ -17,10 +17,17 @@ DEVICE_OPTION = typer.Option("--device", help=DEVICE_HELP)
 FOREST_OPTION = typer.Option("--forest", help=FOREST_HELP)
 
 
-def chosen_device(option: str | None) -> str:
-    """Return the device that is asked for; where nobody asks for one, say on stderr which engine was chosen and why."""
+def chosen_device(option: str | None) -> DeviceRequest:
+    """Return the device of a command that works on one; say on stderr what ``auto`` chose, and why.
+
+    Raises
+    ------
+    ConfigError
+        If the word is no device, or names several.
+    """
     device = requested(option)
-    if device == "auto":
+    device.require_one()
+    if device.name == "auto":
         choice = choose(device)
         typer.echo(f"engine: {choice.name} ({choice.reason})", err=True)
     return device

@@ -39,6 +39,7 @@ def init(
 def check(
     study: Path = _STUDY,
     device: str = _DEVICE,
+    forest: str = _FOREST,
     settings: list[str] = _SET,
     progress: str = _PROGRESS,
     as_json: bool = JSON_OPTION,
@@ -47,8 +48,8 @@ def check(
     from compdistort.pipeline.study import check_study  # noqa: PLC0415
     from compdistort.study_file import load_config  # noqa: PLC0415
 
-    words = [f'compute.device="{device}"'] if device else []
-    found = check_study(load_config(study, (*settings, *words)), listener(progress))
+    words = [] if forest is None else [f'compute.forest="{forest}"']
+    found = check_study(load_config(study, (*settings, *words), device), listener(progress))
     OutputState.emit(found, f"{study}: usable\n{found['text']}", as_json=as_json)
 
 
@@ -75,13 +76,12 @@ def run(
     given = {
         "noise.replicates": replicates,
         "noise.seed": seed,
-        "compute.device": device and f'"{device}"',
         "compute.forest": forest and f'"{forest}"',
         "compute.threads": threads,
         "compute.max_memory": max_memory and f'"{max_memory}"',
     }
     words = [f"{key}={value}" for key, value in given.items() if value is not None]
-    config = load_config(study, (*settings, *words))
+    config = load_config(study, (*settings, *words), device)
     folder = output or config.output.folder or study.with_suffix(SUFFIX)
     outcome = run_study(
         config, folder, progress=listener(progress), stop=context.obj, text=study.read_text(encoding="utf-8")
@@ -93,6 +93,7 @@ def resume(
     context: typer.Context,
     folder: Path = _FOLDER,
     device: str = _DEVICE,
+    forest: str = _FOREST,
     threads: int = _THREADS,
     progress: str = _PROGRESS,
     fail_on: str = _FAIL_ON,
@@ -102,7 +103,9 @@ def resume(
     from compdistort.pipeline.study import resume_study  # noqa: PLC0415
 
     _check_fail_on(fail_on)
-    outcome = resume_study(folder, progress=listener(progress), stop=context.obj, threads=threads, device=device)
+    outcome = resume_study(
+        folder, progress=listener(progress), stop=context.obj, threads=threads, device=device, forest=forest
+    )
     return _finish(outcome, fail_on, as_json=as_json)
 
 

@@ -53,6 +53,30 @@ def run_blocks(
 ) -> None:
     """Compute and commit every block that is not there yet.
 
+    Parameters
+    ----------
+    chain : Chain
+        What every image goes through.
+    reference : Reference
+        The raw image's objects, and the codecs.
+    store : StudyStore
+        Where the blocks go: per codec, values of shape (n_replicates, n_objects, len(PARAMETERS)), float32, and
+        summaries of shape (n_replicates, len(SUMMARY)), float64.
+    n_replicates : int
+        How many replicates the study has.
+    block : int
+        Replicates a block, committed together.
+    devices : sequence of str
+        Engines by name (see `compdistort.backend.get_backend`); more than one, and each gets a process.
+    forest : str
+        Where the forest votes on a process's device, ``"device"`` or ``"cpu"``.
+    threads : int
+        Threads in all, shared evenly among the devices, at least one each.
+    stop : StopFlag
+        Ends the work between two images.
+    progress : Progress
+        Told of every replicate.
+
     Raises
     ------
     InterruptedStudyError

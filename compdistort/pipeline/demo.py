@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort import synthetic
-from compdistort.backend import get_backend
+from compdistort.backend import FORESTS, check_forest, choose, get_backend, requested
 from compdistort.errors import ConfigError
 from compdistort.io.files import atomic_path, resource_errors
 from compdistort.io.images import write_tiff
@@ -144,6 +144,7 @@ def run_demo(
     *,
     n_replicates: int,
     seed: int,
+    device: str | None,
     settings: dict[str, Any],
     progress: Progress,
     stop: StopFlag,
@@ -158,6 +159,8 @@ def run_demo(
         Where the demos go.
     n_replicates, seed
         Of the study.
+    device : str or None
+        What ``--device`` says.
     settings : dict
         Of the study's section ``compute``; None leaves a default.
     progress : Progress
@@ -177,10 +180,12 @@ def run_demo(
     _check_scene(scene)
     place = folder / scene
     store = place / "study.cdist"
+    choose(requested(device))
+    check_forest(settings.get("forest") or FORESTS[0])  # before anything of an earlier demo is removed
     _remove_study(store)
     progress.say(f"simulating the {scene} scene and calibrating its camera in {place}")
     write_demo_inputs(place, scene, seed=seed, n_replicates=n_replicates)
     words = tuple(f"compute.{key}={value}" for key, value in settings.items() if value is not None)
-    config = load_config(place / "study.toml", words)
+    config = load_config(place / "study.toml", words, device)
     text = (place / "study.toml").read_text(encoding="utf-8")
     return run_study(config, store, progress=progress, stop=stop, text=text)

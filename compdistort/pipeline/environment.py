@@ -5,12 +5,11 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import compdistort
-from compdistort.backend import DEVICE_VARIABLE, DEVICES, choose, probe
+from compdistort.backend import DEVICE_VARIABLE, DEVICES, DeviceRequest, choose, probe, requested
 from compdistort.backend.device.cubin import cache_folder, cache_problem
 from compdistort.errors import CompdistortError
 
@@ -23,10 +22,7 @@ RNG = "philox4x32-10/v1"
 
 def package_version(name: str) -> str:
     """Return the installed version of a distribution, ``"not installed"`` without one."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
+    return probe.installed(name) or "not installed"
 
 
 def source_digest() -> str:
@@ -64,7 +60,7 @@ def software() -> dict[str, Any]:
     }
 
 
-def session(device: str) -> dict[str, Any]:
+def session(device: DeviceRequest) -> dict[str, Any]:
     """Return what is special to this run: command line, machine, engine, start."""
     choice = choose(device)
     return {
@@ -130,29 +126,25 @@ def doctor(device: str | None = None) -> dict[str, Any]:
     Parameters
     ----------
     device : str, optional
-        As `choose`.
+        What ``--device`` says; default what the environment asks for, else ``auto``.
 
     Returns
     -------
     dict
-        JSON-ready.
-
-    Raises
-    ------
-    BackendUnavailableError
-        If `device` was asked for by name and is missing.
+        JSON-ready, but for ``error``: the exception that the choice of the engine ended in, or None.
     """
-    choice = choose(device)
+    chosen, why, error = _chosen(device)
     devices = {}
     for name in DEVICES:
         try:
             devices[name] = choose(name).reason
-        except CompdistortError as error:
-            devices[name] = f"unavailable: {error}"
+        except CompdistortError as missing:
+            devices[name] = f"unavailable: {missing}"
     memory = memory_bytes()
     return {
-        "chosen": choice.name,
-        "why": choice.reason,
+        "chosen": chosen,
+        "why": why,
+        "error": error,
         "devices": devices,
         "environment": {DEVICE_VARIABLE: os.environ.get(DEVICE_VARIABLE)},
         "cuda": cuda_report(),
@@ -161,3 +153,12 @@ def doctor(device: str | None = None) -> dict[str, Any]:
         "system": platform.platform(),
         **software(),
     }
+
+
+def _chosen(device: str | None) -> tuple[str, str, CompdistortError | None]:
+    """Return the chosen engine and why; without one ``"none"``, and the error: the rest may tell what is wrong."""
+    try:
+        choice = choose(requested(device))
+    except CompdistortError as error:
+        return "none", str(error), error
+    return choice.name, choice.reason, None

@@ -11,12 +11,15 @@ import numpy as np
 
 from compdistort.backend import device_parts
 from compdistort.backend.base import PARAMETERS, UInt16
+from compdistort.backend.device.cuda import AT_WORK
+from compdistort.backend.device.streaming import pinned_bytes
 from compdistort.codecs import Codec
 from compdistort.config import StudyConfig, parse_bytes
 from compdistort.errors import ResourceError
 from compdistort.pipeline.comparison import SUMMARY
 from compdistort.pipeline.environment import usable_processors
 from compdistort.pipeline.inputs import Chain
+from compdistort.pipeline.progress import span_words
 
 _CROP, _CROP_ON_DEVICE = 320, 2048
 """Side of the crop that is timed; on a device a small one would time little but the launches."""
@@ -112,11 +115,18 @@ def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
 
 
 def _memory(chain: Chain, threads: int, devices: int) -> int:
-    """Return the memory of all processes; features and probabilities of a device's engine are not in it."""
+    """Return the memory of all processes.
+
+    Features and probabilities of a device's engine are not in it, but the pieces of features that a forest on the CPU
+    votes on: of as many threads as work on a device at once.
+    """
     forest = chain.classifier.forest
     planes = 0 if _on_device(chain) else 4 * forest.n_features + 8 * forest.n_classes
+    streamed = getattr(chain.backend, "voter", None) == "cpu"
+    voting = min(threads, AT_WORK * devices) if streamed else 0
     processes = 1 if devices == 1 else 1 + devices
-    return processes * _BASE_BYTES + threads * (planes + _BYTES_PER_PIXEL) * chain.raw.size
+    pinned = voting * pinned_bytes(forest.n_features, chain.raw.size)
+    return processes * _BASE_BYTES + pinned + threads * (planes + _BYTES_PER_PIXEL) * chain.raw.size
 
 
 def _disk(chain: Chain, config: StudyConfig, objects: int) -> int:
@@ -145,7 +155,8 @@ def fit_threads(chain: Chain, config: StudyConfig) -> Fit:
     """
     limit = parse_bytes(config.compute.max_memory)
     devices = len(device_parts(config.compute.device))
-    wanted = threads = max(devices, min(thread_count(config), config.noise.replicates))
+    asked = min(thread_count(config), config.noise.replicates)
+    threads = max(devices, asked)
     while threads > devices and _memory(chain, threads, devices) > limit:
         threads -= 1
     memory = _memory(chain, threads, devices)
@@ -154,8 +165,9 @@ def fit_threads(chain: Chain, config: StudyConfig) -> Fit:
             f"compute.max_memory = {config.compute.max_memory} is too small: one image needs {memory / 2**30:.1f} GiB",
             "raise it, crop the image (input.crop) or choose fewer features",
         )
-    notes = () if threads == wanted else (f"{threads} of {wanted} threads, to stay inside {config.compute.max_memory}",)
-    return Fit(threads=threads, memory_bytes=memory, notes=notes)
+    more = (f"one thread a device: {threads} threads, not {asked}",) if threads > asked else ()
+    less = (f"{threads} of {asked} threads, to stay inside {config.compute.max_memory}",) if threads < asked else ()
+    return Fit(threads=threads, memory_bytes=memory, notes=more + less)
 
 
 def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig) -> Forecast:
@@ -179,6 +191,14 @@ def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig) -> Fore
         threads=fit.threads,
         block=block_size(config),
         notes=fit.notes,
+    )
+
+
+def describe_forecast(cost: Forecast) -> str:
+    """Return the forecast in one line."""
+    return (
+        f"forecast: {cost.images} images, about {span_words(cost.seconds)} on {cost.threads} threads, "
+        f"{cost.memory_bytes / 2**30:.1f} GiB of memory, {cost.disk_bytes / 2**20:.0f} MiB of disk"
     )
 
 

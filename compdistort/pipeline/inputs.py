@@ -189,9 +189,10 @@ def build_chain(
 
 def backend_of(config: StudyConfig, progress: Progress) -> Backend[Any]:
     """Say which engine computes a study, and why; return it (of several devices the first)."""
-    choice = choose(config.compute.device)
+    choice = choose(config.compute.request)
     progress.say(f"engine: {choice.name} ({choice.reason})")
-    return get_backend(device_parts(config.compute.device)[0], config.compute.forest)
+    compute = config.compute
+    return get_backend(device_parts(compute.device)[0], compute.forest, compute.threads or None)
 
 
 def input_files(config: StudyConfig) -> dict[str, Path]:
@@ -220,3 +221,13 @@ def input_hashes(config: StudyConfig) -> dict[str, dict[str, str]]:
         if not path.exists():
             raise InputError(f"{path} ({role}): does not exist", "put the file back, or correct the path")
     return {role: {"name": path.name, "sha256": sha256_file(path)} for role, path in files.items()}
+
+
+def portable_config(config: StudyConfig) -> dict[str, Any]:
+    """Return the config without paths of this machine and without what cannot change a result."""
+    data = config.model_dump(mode="json", exclude={"compute", "output"}, exclude_none=True)
+    for section in ("input", "calibration", "segmenter"):
+        for name, value in getattr(config, section):
+            if isinstance(value, Path):
+                data[section][name] = value.name
+    return data

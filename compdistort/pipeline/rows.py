@@ -15,7 +15,15 @@ RAW = ""
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image against the reference: parameters by raw object (NaN unmatched), and `SUMMARY`."""
+    """One image against the reference.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_objects, len(PARAMETERS)), float32
+        Parameters by raw object, in the units of `PARAMETERS`; NaN where unmatched.
+    summary : ndarray of shape (len(SUMMARY),), float64
+        Totals and counts of the image, in the order of `compdistort.pipeline.comparison.SUMMARY`.
+    """
 
     values: Float32
     summary: Float64
@@ -25,6 +33,22 @@ def replicate_rows(chain: Chain, reference: Reference, index: int, stop: StopFla
     """Draw replicate `index` and return its row, and its row through every codec.
 
     The replicate is drawn where the engine works and comes to the host once, for the codecs.
+
+    Parameters
+    ----------
+    chain : Chain
+        What every image goes through; its raw image of shape (rows, columns), uint16, DN, is drawn anew.
+    reference : Reference
+        The raw image's objects, and the codecs.
+    index : int
+        Number of the replicate, on which alone (with the chain's key) its noise depends.
+    stop : StopFlag
+        Asked before the replicate and before every codec.
+
+    Returns
+    -------
+    dict of str to Row
+        By name of the codec; the replicate itself is `RAW`.
 
     Raises
     ------

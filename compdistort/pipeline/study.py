@@ -16,10 +16,19 @@ from compdistort.pipeline import environment
 from compdistort.pipeline.blocks import block_key, run_blocks
 from compdistort.pipeline.classifier import TrainedClassifier, obtain_classifier
 from compdistort.pipeline.comparison import Reference
-from compdistort.pipeline.forecast import Forecast, block_size, fit_threads, forecast, require_disk
-from compdistort.pipeline.inputs import Chain, backend_of, build_chain, input_hashes, read_raw, read_sensor, read_truth
+from compdistort.pipeline.forecast import Forecast, block_size, describe_forecast, fit_threads, forecast, require_disk
+from compdistort.pipeline.inputs import (
+    Chain,
+    backend_of,
+    build_chain,
+    input_hashes,
+    portable_config,
+    read_raw,
+    read_sensor,
+    read_truth,
+)
 from compdistort.pipeline.outcome import Outcome, commit_pixels, report_store
-from compdistort.pipeline.progress import Progress, span_words
+from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.reference import (
     KEY,
     MODEL,
@@ -94,11 +103,17 @@ def run_study(config: StudyConfig, folder: Path, *, progress: Progress, stop: St
 
 
 def resume_study(
-    folder: Path, *, progress: Progress, stop: StopFlag, threads: int | None = None, device: str | None = None
+    folder: Path,
+    *,
+    progress: Progress,
+    stop: StopFlag,
+    threads: int | None = None,
+    device: str | None = None,
+    forest: str | None = None,
 ) -> Outcome:
     """Go on with a study that was stopped; damaged blocks are named and computed again.
 
-    Threads and device may be others than before: results do not depend on them.
+    Threads, device and the place of the forest may be others than before: results do not depend on them.
 
     Raises
     ------
@@ -109,8 +124,8 @@ def resume_study(
     """
     store = StudyStore.open(folder)
     config = config_of(store)
-    compute = {"device": requested(device, config.compute.device)} | ({} if threads is None else {"threads": threads})
-    config = config.model_copy(update={"compute": config.compute.model_copy(update=compute)})
+    compute = config.compute.asking(requested(device, config.compute.request), threads=threads, forest=forest)
+    config = config.model_copy(update={"compute": compute})
     with store.writing(), _resumable(folder):
         for key in store.verify():
             progress.say(f"block {key} is damaged; it is computed again")
@@ -143,14 +158,6 @@ def _announce(cost: Forecast, progress: Progress) -> None:
     progress.say(describe_forecast(cost))
 
 
-def describe_forecast(cost: Forecast) -> str:
-    """Return the forecast in one line."""
-    return (
-        f"forecast: {cost.images} images, about {span_words(cost.seconds)} on {cost.threads} threads, "
-        f"{cost.memory_bytes / 2**30:.1f} GiB of memory, {cost.disk_bytes / 2**20:.0f} MiB of disk"
-    )
-
-
 def _work(
     store: StudyStore,
     config: StudyConfig,
@@ -160,12 +167,15 @@ def _work(
 ) -> Outcome:
     """Do what is not committed yet, inside the lock."""
     sessions = store.load_json(PROVENANCE).get("sessions", [])
-    current = environment.session(config.compute.device)
+    current = environment.session(config.compute.request)
     store.save_json(PROVENANCE, {"sessions": [*sessions, current]})
     began = time.monotonic()
     with stop.on_signals():
         chain, reference = _reference(store, config, prepared, progress)
         stop.check()
+        fit = fit_threads(chain, config)
+        for note in () if prepared else fit.notes:  # a new study has said them with its forecast
+            progress.say(note)
         run_blocks(
             chain,
             reference,
@@ -174,7 +184,7 @@ def _work(
             block=block_size(config),
             devices=device_parts(config.compute.device),
             forest=config.compute.forest,
-            threads=fit_threads(chain, config).threads,
+            threads=fit.threads,
             stop=stop,
             progress=progress,
         )
@@ -196,7 +206,7 @@ def _reference(
     chain = prepared.chain
     facts = {
         "inputs": input_hashes(config),
-        "config": _portable_config(config),
+        "config": portable_config(config),
         "provenance": {**environment.software(), "noise_tables_sha256": tables_sha256(chain.noise)},
         "sensor": chain.sensor.to_dict(),
         "classifier": prepared.trained.report,
@@ -226,16 +236,6 @@ def _restored_chain(store: StudyStore, config: StudyConfig, progress: Progress) 
                 "put the file back, use the scikit-learn that the study was started with, or start a new study",
             )
     return build_chain(config, raw, sensor, trained.classifier, backend)
-
-
-def _portable_config(config: StudyConfig) -> dict[str, Any]:
-    """Return the config without paths of this machine and without what cannot change a result."""
-    data = config.model_dump(mode="json", exclude={"compute", "output"}, exclude_none=True)
-    for section in ("input", "calibration", "segmenter"):
-        for name, value in getattr(config, section):
-            if isinstance(value, Path):
-                data[section][name] = value.name
-    return data
 
 
 def _require_same_inputs(store: StudyStore, config: StudyConfig) -> None:
@@ -291,4 +291,8 @@ def check_study(config: StudyConfig, progress: Progress) -> dict[str, Any]:
     """Validate every input and forecast the cost; write nothing."""
     prepared = prepare(config, progress)
     cost = forecast(prepared.chain, prepared.codecs.values(), config)
-    return {"forecast": asdict(cost), "classifier": prepared.trained.report, "text": describe_forecast(cost)}
+    return {
+        "forecast": asdict(cost),
+        "classifier": prepared.trained.report,
+        "text": "\n".join([*cost.notes, describe_forecast(cost)]),
+    }

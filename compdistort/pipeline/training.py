@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend import get_backend
+from compdistort.backend import Device, get_backend
 from compdistort.backend.base import Int32, SegmentRule
 from compdistort.errors import ConfigError, ImageFormatError
 from compdistort.features import FeatureSpec
@@ -101,7 +101,7 @@ def train_files(
     options: TrainOptions,
     *,
     held_out: Sequence[Path] = (),
-    device: str = "auto",
+    device: Device = "auto",
     forest: str = "device",
 ) -> dict[str, Any]:
     """Train a classifier on annotated raw images and write it.
@@ -116,7 +116,7 @@ def train_files(
         How.
     held_out : sequence of Path
         Annotations for judging only, one for each image; empty keeps back a part of `labels` for that.
-    device : str
+    device : str or DeviceRequest
         Engine of the features; see `get_backend`.
     forest : str
         Where the forest votes on held-out pixels; see `get_backend`.
@@ -140,6 +140,7 @@ def train_files(
         _check_numbers(raws, held_out, "held-out files")
     require_output(out, [*raws, *labels, *held_out])
     spec = options.spec()
+    engine = get_backend(device, forest)
     images = [read_image(path, kind="raw") for path in raws]
     drawn = [read_annotations(path, image.shape) for path, image in zip(labels, images, strict=True)]
     judged = [read_annotations(path, image.shape) for path, image in zip(held_out, images, strict=bool(held_out))]
@@ -150,7 +151,7 @@ def train_files(
             spec,
             options.preset,
             options.seed,
-            get_backend(device, forest),
+            engine,
             foreground=options.foreground,
             held_out=judged or None,
             balanced=options.balanced,
@@ -192,7 +193,7 @@ def describe_training(result: dict[str, Any]) -> str:
 
 
 def segment_file(
-    path: Path, model: Path, out: Path, options: SegmentOptions, device: str = "auto", forest: str = "device"
+    path: Path, model: Path, out: Path, options: SegmentOptions, device: Device = "auto", forest: str = "device"
 ) -> dict[str, Any]:
     """Segment an image file and write the mask.
 
@@ -206,7 +207,7 @@ def segment_file(
         Mask, 8 bit, 0 and 255: the pixels of all objects that pass the rules.
     options : SegmentOptions
         Rules, and further files to write.
-    device : str
+    device : str or DeviceRequest
         Engine; see `get_backend`.
     forest : str
         Where the forest votes; see `get_backend`.
@@ -227,11 +228,11 @@ def segment_file(
     """
     _check_options(options)
     _check_outputs((out, options.probability, options.labels), (path, model))
+    engine = get_backend(device, forest)
     classifier = load_classifier(model)
     image = read_image(path, kind="any")
     _check_grey_values(path, image, classifier)
     with naming(path):
-        engine = get_backend(device, forest)
         parts = segment(image, classifier, options.rule(classifier.foreground, image.ndim), engine)
     write_image(out, parts.mask)
     if options.probability is not None:

@@ -135,6 +135,8 @@ class ProcessWorkers:
             process.join(max(0.0, until - time.monotonic()))
             process.kill()
             process.join()
+        for pool in self._pools:  # its own thread may have reaped the process a moment before us: let it finish
+            pool.shutdown(wait=True)
 
     def _result(self, task: "_Task", tasks: Sequence["_Task"]) -> Any:
         """Return what a task gave; look after the stop flag and after the other tasks meanwhile."""
@@ -210,7 +212,7 @@ def _end_with_parent() -> None:
 
 def _build(parts: dict[str, Any], reference: Reference, engine: tuple[str, str], threads: int) -> None:
     with _portable_errors():
-        chain = Chain.rebuild(parts, get_backend(*engine))
+        chain = Chain.rebuild(parts, get_backend(*engine, threads))
     _stations.append(_Station(chain, reference, ThreadPoolExecutor(threads)))
 
 

@@ -1,12 +1,11 @@
 """What the kernels of separable filters must do (see `cudahost.bodies`)."""
 
-import mmap
 from dataclasses import replace
 from itertools import combinations, cycle, pairwise, permutations
-from math import prod
 
 import numpy as np
 from cudahost.bodies import same_bits
+from cudahost.sparse import launch_last, sparse
 from cudahost.standin_cupy import ndarray
 
 from compdistort.backend.base import SeparableBank, SeparableScale
@@ -24,7 +23,6 @@ from compdistort.features import FeatureSpec, build_bank
 OPERATORS = ("GS", "LoG", "GGM", "DoG")
 BORDERS = ("mirror", "reflect")
 UNTOUCHED = np.float32(-7.25)
-NORESERVE = 0x4000
 
 
 def pixels(shape, seed=1):
@@ -245,17 +243,3 @@ def passes(image, scale, axis):
         one(image, half, axis, "mirror")
         for one, half in ((even_pass, scale.smooth), (odd_pass, scale.first), (even_pass, scale.second))
     )
-
-
-def launch_last(engine, kernel, grid, block, *arguments):
-    """Run only the last block of a launch; for kernels that g++ built."""
-    kernels = engine.cuda.kernels
-    function, codes = kernels._function(kernel)
-    bound = tuple(kernels._bind(kernel, i, pair) for i, pair in enumerate(zip(arguments, codes, strict=True)))
-    function(grid, block, bound, only=(prod(grid) - 1, 1))
-
-
-def sparse(shape):
-    """Float32 zeros of any size, of which only what is touched takes memory."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
-    return np.frombuffer(mmap.mmap(-1, 4 * prod(shape), flags=flags), np.float32).reshape(shape)

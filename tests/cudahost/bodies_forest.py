@@ -1,10 +1,10 @@
 """What the forest kernels and both voters must do (see `cudahost.bodies`)."""
 
-import mmap
 from functools import lru_cache, partial
 
 import numpy as np
 from cudahost.bodies import same_bits
+from cudahost.sparse import only_last_blocks, sparse
 from cudahost.standin_cupy import StandinKernels, ndarray
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
@@ -20,7 +20,6 @@ from compdistort.forest import flatten
 
 N_FEATURES = 9
 VOTERS = ("device", "cpu")
-NORESERVE = 0x4000
 PLAIN = NumpyBackend(jit=False)
 FORESTS = {
     "grown out": RandomForestClassifier(12, random_state=0),
@@ -305,26 +304,19 @@ def check_forest_neighbours(engine):
                 same_bits(engine.cuda.download(out), wanted, f"{name}, {n} pixels")
 
 
-def sparse(n, dtype):
-    """Zeros that take no memory until they are touched."""
-    dtype = np.dtype(dtype)
-    room = mmap.mmap(-1, n * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE)
-    return np.frombuffer(room, dtype, n)
-
-
 def check_forest_beyond_32_bits(engine):
     """The last block of more than 2^32 voxels, whose features lie beyond 2^33 values; on the CPU only."""
     if not isinstance(engine.cuda.kernels, StandinKernels):
         return
     n = 2**32 + 37
-    features = sparse(2 * n, np.float32).reshape(2, n)
+    features = sparse((2, n))
     features[1, -37:] = np.arange(37) % 3
     for leaf_value in (((1.0, 0.0), (0.0, 1.0)), ((0.75, 0.25), (0.25, 0.75))):
         forest = stump_forest(np.array([0.5, 1.5], np.float32), 2, leaf_value)
         forest.feature[::3] = 1
-        out = sparse(n, np.bool_)
+        out = sparse((n,), np.bool_)
         wanted = plain.forest_proba(features[:, -37:].copy(), forest)[1] >= 0.6
-        with engine.cuda.here(), only_last_block(engine.cuda.kernels):
+        with engine.cuda.here(), only_last_blocks(engine):
             vote = device_forest._votes(
                 engine.cuda, forest, Wanted(classes=range(1, 2), threshold=0.6), ndarray(out[None]), "device",
                 by_slot=False,
@@ -332,25 +324,6 @@ def check_forest_beyond_32_bits(engine):
             with vote as on_device:
                 on_device(ndarray(features), 0)
         same_bits(out[-37:], wanted, "last voxels")
-
-
-class only_last_block:  # noqa: N801 - reads as what it does
-    """Within it, of every launch only the last block runs."""
-
-    def __init__(self, kernels):
-        self._kernels = kernels
-
-    def __enter__(self):
-        find = self._kernels._function
-
-        def cut(kernel):
-            function, codes = find(kernel)
-            return lambda grid, block, bound: function(grid, block, bound, only=(grid[0] - 1, 1)), codes
-
-        self._kernels._function = cut
-
-    def __exit__(self, *_error):
-        del self._kernels._function
 
 
 BODIES = (

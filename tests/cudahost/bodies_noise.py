@@ -5,12 +5,11 @@ from dataclasses import replace
 from functools import cache, partial
 from itertools import count
 from math import prod
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from unittest import mock
 
 import numpy as np
 from cudahost.bodies import same_bits
-from cudahost.host_module import HostKernel
+from cudahost.sparse import only_last_blocks, sparse
 from cudahost.standin_cupy import ndarray
 from golden import noise_tables as golden
 
@@ -26,7 +25,6 @@ from compdistort.sensor.model import SensorMaps, SensorModel, SensorRegion
 KEY = derive_key(2022, Stream.NOISE)
 PLANE = (11, 37)
 LAWS = ("poisson-gaussian", "gaussian")
-NO_RESERVE = 0x4000  # Linux's MAP_NORESERVE, which Python names from 3.13 on: pages not written are not counted
 MAPS = ("gain", "offset", "read_variance")
 RANDOM123 = (
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
@@ -254,10 +252,10 @@ def check_levels_above_top_are_refused(engine):
 def check_beyond_31_bits(engine):
     """The last rows of two replicates of 2.2 gigavoxels; on the CPU all else stays untouched pages."""
     shape, last = (1300, 1300, 1300), all_levels((1, 1300))
-    _run_only_last_blocks(engine, "replicate.draw", 11)
     raw = _huge(engine, shape, last[0])
     for noise in (tables("scalar"), _huge_maps(shape[1:])):
-        got = engine.replicate(raw, noise, KEY, range(6, 8))
+        with only_last_blocks(engine, 11, "replicate.draw"):
+            got = engine.replicate(raw, noise, KEY, range(6, 8))
         maps = noise.maps and PixelMaps(**{name: getattr(noise.maps, name)[-1:] for name in MAPS})
         wanted = plain_replicate(last, replace(noise, maps=maps), KEY, range(6, 8), (1299, 1299, 0))
         for r in range(2):
@@ -273,8 +271,8 @@ def _huge(engine, shape, last_row):
     """Return zeros but for the last row; on the CPU all arrays made from here on take no memory until written."""
     with engine.cuda.here() as stream:
         if engine.cuda.cp.ndarray is ndarray:
-            engine.cuda.empty = _sparse
-            raw = _sparse(shape, np.uint16)
+            engine.cuda.empty = _untouched
+            raw = _untouched(shape, np.uint16)
         else:
             raw = engine.cuda.zeros(shape, np.uint16)
         raw[-1, -1].set(last_row)
@@ -282,19 +280,5 @@ def _huge(engine, shape, last_row):
         return raw
 
 
-def _sparse(shape, dtype):
-    """Return zeros behind as many bytes as an index that has turned negative in 32 bits may reach."""
-    size, width = prod(shape), np.dtype(dtype).itemsize
-    pages = mmap(-1, (2**31 + size) * width, MAP_PRIVATE | MAP_ANONYMOUS | NO_RESERVE)
-    return ndarray(np.frombuffer(pages, dtype, size, 2**31 * width).reshape(shape))
-
-
-def _run_only_last_blocks(engine, kernel, n_blocks):
-    """Let the CPU's levels run the last blocks of every launch alone; a device runs them all."""
-    function, codes = engine.cuda.kernels._function(kernel)
-    if isinstance(function, HostKernel):
-        engine.cuda.kernels._functions[kernel] = partial(_launch_last, function, n_blocks), codes
-
-
-def _launch_last(function, n_blocks, grid, block, arguments):
-    function(grid, block, arguments, only=(prod(grid) - n_blocks, n_blocks))
+def _untouched(shape, dtype):
+    return ndarray(sparse(shape, dtype, before=2**31))

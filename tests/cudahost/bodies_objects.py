@@ -1,12 +1,12 @@
 """Bodies of the objects: decision, label image and measurement, to the bit those of the plain twins."""
 
 import itertools
-import mmap
 from math import prod
 
 import numpy as np
 import pytest
 from cudahost.bodies import same_bits
+from cudahost.sparse import launch_last, sparse
 from cudahost.standin_cupy import ndarray
 from scipy import ndimage
 
@@ -17,7 +17,6 @@ from compdistort.backend.plain import measure as plain_measure
 from compdistort.backend.plain.convolve import smooth_probability
 from compdistort.backend.shape import COUNTS, MAX_SIDE
 
-NORESERVE = 0x4000
 HULL_COLUMNS = slice(COUNTS.index("hull_area2"), len(COUNTS))
 
 
@@ -356,12 +355,12 @@ def check_far_voxels(engine):
     volume[-1, -1, -37:-3] = 1
     survey = [engine.to_device(np.full(1, start, np.uint64)) for start in (0, 2**64 - 1, 0)]
     grid = (-(-columns // 256), planes * rows)
-    _launch_last(engine, "label.survey", grid, grid[0], ndarray(volume), *shape, True, *survey)
+    launch_last(engine, "label.survey", grid, (256,), ndarray(volume), *shape, True, *survey, count=grid[0])
     found = [int(engine.to_host(each)[0]) for each in survey]
     assert found == [34, voxels - 37, 1], f"size, first voxel and border flag: {found}"
     labels, new_ids = sparse(shape, np.int32), engine.to_device(np.array([0, 9], np.int32))
     grid = (-(-voxels // 256),)
-    _launch_last(engine, "label.renumber", grid, 1, ndarray(volume), new_ids, ndarray(labels), voxels)
+    launch_last(engine, "label.renumber", grid, (256,), ndarray(volume), new_ids, ndarray(labels), voxels)
     same_bits(labels[-1, -1, -40:], volume[-1, -1, -40:] * np.int32(9), "new ids")
 
 
@@ -372,14 +371,26 @@ def check_far_holes(engine):
     mask, outside = sparse(shape, np.bool_), sparse(padded, np.bool_)
     mask[0, -1, -40:] = np.arange(40) % 3 > 0
     blocks = -(-padded[1] // 256)
-    _launch_last(engine, "label.outside", (blocks, padded[0]), 2 * blocks, ndarray(mask), *shape, 0, ndarray(outside))
+    launch_last(
+        engine,
+        "label.outside",
+        (blocks, padded[0]),
+        (256,),
+        ndarray(mask),
+        *shape,
+        0,
+        ndarray(outside),
+        count=2 * blocks,
+    )
     same_bits(outside[-2, -41:-1], ~mask[0, -1, -40:], "complement")
     assert outside[-2:, -1].all(), "complement beyond the last column"
     assert outside[-1, -40:].all(), "complement below the last row"
     found, filled = sparse(padded, np.int32), sparse(shape, np.bool_)
     found[0, 0], found[-2, -41:-1] = 1, np.arange(40) % 3
     blocks = -(-shape[2] // 256)
-    _launch_last(engine, "label.fill_holes", (blocks, shape[1]), blocks, ndarray(found), *shape, 0, ndarray(filled))
+    launch_last(
+        engine, "label.fill_holes", (blocks, shape[1]), (256,), ndarray(found), *shape, 0, ndarray(filled), count=blocks
+    )
     same_bits(filled[0, -1, -40:], np.arange(40) % 3 != 1, "filled")
 
 
@@ -393,12 +404,12 @@ def check_far_pixels(engine):
     first = engine.to_device(np.full(1, 2**64 - 1, np.uint64))
     counts = engine.to_device(np.zeros((len(COUNTS), 1), np.uint64))
     extremes = engine.to_device(np.zeros(2, np.int32))
-    _launch_last(engine, "measure.id_range", grid, 3 * grid[0], labels, *shape, extremes)
+    launch_last(engine, "measure.id_range", grid, (256,), labels, *shape, extremes, count=3 * grid[0])
     assert engine.to_host(extremes).tolist() == [0, 1], "extreme ids"
-    _launch_last(engine, "measure.first_pixels", grid, 3 * grid[0], labels, *shape, first)
+    launch_last(engine, "measure.first_pixels", grid, (256,), labels, *shape, first, count=3 * grid[0])
     assert int(engine.to_host(first)[0]) == (rows - 3) * columns + columns - 41, "first pixel"
     engine.cuda.launch("measure.begin_counts", (1,), (256,), first, 1, columns, counts)
-    _launch_last(engine, "measure.add_runs", grid, 3 * grid[0], labels, *shape, 1, counts)
+    launch_last(engine, "measure.add_runs", grid, (256,), labels, *shape, 1, counts, count=3 * grid[0])
     with engine.cuda.here():
         device_measure._add_shapes(engine.cuda, labels, counts)
     same_bits(
@@ -417,17 +428,3 @@ def _counts_of(labels, down, right):
         elif name.startswith(("x_", "y_", "feret_")):
             counts[i] += right if name.removeprefix("feret_")[0] == "x" else down
     return counts
-
-
-def sparse(shape, dtype):
-    """Return zeros of any size, of which only what is touched takes memory."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
-    return np.frombuffer(mmap.mmap(-1, prod(shape) * np.dtype(dtype).itemsize, flags=flags), dtype).reshape(shape)
-
-
-def _launch_last(engine, kernel, grid, count, *arguments):
-    """Run only the last `count` blocks of a launch."""
-    kernels = engine.cuda.kernels
-    function, codes = kernels._function(kernel)
-    bound = tuple(kernels._bind(kernel, i, pair) for i, pair in enumerate(zip(arguments, codes, strict=True)))
-    function(grid, (256,), bound, only=(prod(grid) - count, count))

@@ -1,12 +1,11 @@
 """What the Weka kernels must do (see `cudahost.bodies`)."""
 
 import json
-import mmap
 from dataclasses import replace
-from math import prod
 
 import numpy as np
 from cudahost.bodies import same_bits
+from cudahost.sparse import launch_last, sparse
 from cudahost.standin_cupy import ndarray
 from golden import feature_hashes
 
@@ -19,7 +18,6 @@ DEFAULT = weka_bank((1.0, 2.0, 4.0, 8.0, 16.0))
 WITHOUT_ZERO = weka_bank((2.0, 4.0, 8.0))
 SMALL = weka_bank((1.0, 2.0))
 UNTOUCHED = np.float32(-7.25)
-NORESERVE = 0x4000
 
 
 def slab_planes(engine, image, bank, start=0, stop=None, room=None, first=0):
@@ -144,20 +142,6 @@ def check_weka_golden(engine):
     bank = feature_hashes.bank_of("weka 2D")
     hashes = feature_hashes.plane_hashes(bank.names, slab_planes(engine, image, bank))
     assert hashes == json.loads(feature_hashes.FILE.read_text())["weka 2D"]
-
-
-def launch_last(engine, kernel, grid, block, *arguments):
-    """Run only the last block of a launch; for kernels that g++ built."""
-    kernels = engine.cuda.kernels
-    function, codes = kernels._function(kernel)
-    bound = tuple(kernels._bind(kernel, i, pair) for i, pair in enumerate(zip(arguments, codes, strict=True)))
-    function(grid, block, bound, only=(prod(grid) - 1, 1))
-
-
-def sparse(shape):
-    """Float32 zeros of any size, of which only what is touched takes memory."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
-    return np.frombuffer(mmap.mmap(-1, 4 * prod(shape), flags=flags), np.float32).reshape(shape)
 
 
 def check_weka_giant(engine):

@@ -8,7 +8,7 @@ differ a little, since they inline differently.
 
 import argparse
 import re
-import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -26,7 +26,13 @@ EXCEPTIONS: dict[str, tuple[int, str]] = {}
 """By kernel: how many registers it may have instead, and why."""
 
 SHARED_BYTES = 48 * 1024
+OTHERS = "   spills    stack   shared"
+"""Columns of the table behind the registers."""
+
 REPORT = ("-Xptxas", "-v")
+UNITS = (
+    "registers a thread; bytes spilled and of stack a thread, of shared memory a block, the most of any architecture"
+)
 FORBIDDEN = re.compile(r"\.ftz\b|\.approx\b|\.full\b|\bex2\.|\blg2\.|\.local\b|\bcall\b")
 """What no PTX of ours may hold: values that other engines could not reproduce, local memory, calls."""
 
@@ -143,7 +149,9 @@ COMPILERS = {"nvcc": (_nvcc, _nvcc_version), "nvrtc": (_nvrtc, _nvrtc_version)}
 
 def compilers():
     """Return the compilers that this machine has."""
-    found = ["nvcc"] if shutil.which("nvcc") else []
+    from cudahost.host_module import lacks_nvcc
+
+    found = [] if lacks_nvcc() else ["nvcc"]
     try:
         _nvrtc_version()
     except (ImportError, RuntimeError):
@@ -162,9 +170,12 @@ def check(compiler, architectures=ARCHITECTURES, files=None):
 
 
 def table(found):
-    """Return the lines of a table: a row a kernel, a column an architecture; registers, and what else it needs."""
+    """Return the lines of a table, a row a kernel: its registers by architecture, and the most of what else it takes.
+
+    These are the bytes a thread spilled (stores and loads), those of its stack, and those of a block's shared memory.
+    """
     architectures = sorted({arch for _, arch in found})
-    lines = [f"{'kernel':36}" + "".join(f"{f'sm_{arch}':>7}" for arch in architectures) + "   shared"]
+    lines = [f"{'kernel':36}" + "".join(f"{f'sm_{arch}':>7}" for arch in architectures) + OTHERS]
     for file in sorted({file for file, _ in found}):
         by_kernel = {}
         for (where, arch), each in found.items():
@@ -173,8 +184,8 @@ def table(found):
         for kernel, row in by_kernel.items():
             columns = "".join(f"{row[arch].registers:7}" for arch in architectures)
             bad = "; ".join(f"sm_{arch}: {usage.problem()}" for arch, usage in row.items() if usage.problem())
-            shared = max(usage.shared for usage in row.values())
-            lines.append(f"{f'{file}.{kernel}':36}{columns}{shared:9}   {f'BAD: {bad}' if bad else 'ok'}")
+            most = "".join(f"{max(getattr(each, what) for each in row.values()):9}" for what in OTHERS.split())
+            lines.append(f"{f'{file}.{kernel}':36}{columns}{most}   {f'BAD: {bad}' if bad else 'ok'}")
     return lines
 
 
@@ -188,11 +199,12 @@ def main(arguments):
     status = 0
     for compiler in [chosen.compiler] if chosen.compiler else compilers():
         lines = table(check(compiler, chosen.arch, chosen.files))
-        print(f"{compiler} {' '.join(FLAGS)}: registers a thread, bytes of shared memory a block", *lines, sep="\n")
+        print(f"{compiler} {' '.join(FLAGS)}", UNITS, *lines, sep="\n", flush=True)
         status |= any("BAD" in line for line in lines)
     return int(status)
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make kernels | head`
     raise SystemExit(main(sys.argv[1:]))

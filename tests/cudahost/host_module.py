@@ -8,6 +8,7 @@ started with their libraries preloaded).
 import ctypes
 import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -44,6 +45,21 @@ class HostBuildError(RuntimeError):
     """A kernel does not build."""
 
 
+def compiler():
+    """Return the command of the C++ compiler: CXX, or g++."""
+    return os.environ.get("CXX") or "g++"
+
+
+def lacks_compiler():
+    """Say that this machine lacks the C++ compiler, or nothing."""
+    return "" if shutil.which(compiler()) else f"no {compiler()}"
+
+
+def lacks_nvcc():
+    """Say that this machine lacks nvcc, or the compiler that nvcc itself calls, or nothing."""
+    return next((f"no {command}" for command in ("nvcc", "gcc") if shutil.which(command) is None), "")
+
+
 def build_cache():
     """Folder of built kernels: CUHOST_CACHE, or one of the user's own among the temporary files."""
     place = Path(os.environ.get("CUHOST_CACHE") or Path(tempfile.gettempdir()) / f"cuhost-{os.getuid()}")
@@ -74,15 +90,14 @@ def cached(parts, suffix, make):
 def build_library(text, flags):
     """Return the path of the shared library of one C++ text."""
     headers = [(header.name, header.read_text()) for header in sorted(HERE.glob("*.h"))]
-    compiler = os.environ.get("CXX", "g++")
-    return cached((text, *headers, compiler, *flags), ".so", lambda folder: _compile(text, compiler, flags, folder))
+    return cached((text, *headers, compiler(), *flags), ".so", lambda folder: _compile(text, flags, folder))
 
 
-def _compile(text, compiler, flags, folder):
+def _compile(text, flags, folder):
     source, out = folder / "unit.cpp", folder / "unit.so"
     source.write_text(text)
     done = subprocess.run(
-        [compiler, *flags, f"-I{HERE}", "-o", out, source], capture_output=True, text=True, check=False
+        [compiler(), *flags, f"-I{HERE}", "-o", out, source], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise HostBuildError(done.stderr)

@@ -1,9 +1,8 @@
 """The levels on which one and the same engine is proved, from a plain build on the CPU to a real device."""
 
 import os
-import shutil
 
-from cudahost.host_module import MODES, HostModule
+from cudahost.host_module import MODES, HostModule, lacks_compiler, lacks_nvcc
 from cudahost.ptx_module import PTX_TARGETS, PtxModule
 from cudahost.standin_cupy import standin_cuda
 
@@ -16,7 +15,14 @@ NO_POOL = "COMPDISTORT_TESTS_WITHOUT_POOL"
 
 
 class LevelUnavailableError(Exception):
-    """This machine cannot run the level; the text says why."""
+    """This machine cannot run a level; the text says which and why. A test that raises it is skipped."""
+
+    def __init__(self, level, reason):
+        super().__init__(level, reason)
+        self.level = level
+
+    def __str__(self):
+        return ": ".join(self.args)
 
 
 def open_engine(level, *, directory=None, voter="device", slab_bytes=None, **memory):
@@ -31,31 +37,25 @@ def open_engine(level, *, directory=None, voter="device", slab_bytes=None, **mem
 
 def loader(level):
     """Return what `Kernels` loads its modules with on a level of the CPU."""
-    return _ptx_loader(level[3:]) if level.startswith("ptx") else _host_loader(level)
-
-
-def _host_loader(mode):
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise LevelUnavailableError("no g++")
-    if mode == "asan" and "libasan" not in os.environ.get("LD_PRELOAD", ""):
-        raise LevelUnavailableError("run by `make sanitize`: the sanitizer's library must be preloaded")
-    return lambda _file, text: HostModule(text, mode)
-
-
-def _ptx_loader(target):
-    if shutil.which("nvcc") is None:
-        raise LevelUnavailableError("no nvcc")
-    return lambda _file, text: PtxModule(text, target)
+    of_ptx = level.startswith("ptx")
+    if lacks := lacks_compiler() or (of_ptx and lacks_nvcc()):
+        raise LevelUnavailableError(level, lacks)
+    if level == "asan" and "libasan" not in os.environ.get("LD_PRELOAD", ""):
+        raise LevelUnavailableError(level, "run by `make sanitize`: the sanitizer's library must be preloaded")
+    if of_ptx:
+        return lambda _file, text: PtxModule(text, level[3:])
+    return lambda _file, text: HostModule(text, level)
 
 
 def _device_engine(directory, voter, slab_bytes):
+    from compdistort.backend import choose
     from compdistort.backend.cuda_device import open_device
     from compdistort.errors import BackendUnavailableError
 
     try:
-        cuda = open_device(0, directory=directory, slab_bytes=slab_bytes)
+        cuda = open_device(choose("cuda").devices[0], directory=directory, slab_bytes=slab_bytes)
     except BackendUnavailableError as error:
-        raise LevelUnavailableError(str(error)) from error
+        raise LevelUnavailableError("device", str(error)) from error
     if os.environ.get(NO_POOL):
         # An array in the middle of a pool's chunk has no edge that compute-sanitizer could see.
         cuda.cp.cuda.set_allocator(None)

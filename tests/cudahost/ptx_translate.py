@@ -5,7 +5,8 @@ Nothing is skipped: what is not known raises, and so does what has no portable b
 
 import re
 
-from cudahost.ptx_instructions import C, Instruction, PtxError, emit
+from cudahost.ptx_emitters import C, Instruction, PtxError
+from cudahost.ptx_instructions import emit
 
 SPECIAL = {
     "%tid": "cuhost::g.cur->tid", "%ntid": "cuhost::g.block", "%ctaid": "cuhost::g.bid", "%nctaid": "cuhost::g.grid",

@@ -29,7 +29,7 @@ def environment(compiler):
 
 def main(arguments):
     """Run the tests; return the exit status: that nothing ran is a failure, that nothing can run is not."""
-    compiler = os.environ.get("CXX", "g++")
+    compiler = os.environ.get("CXX") or "g++"
     preloaded = environment(compiler) if shutil.which(compiler) else None
     if preloaded is None:
         print(f"sanitize: skipped, no {compiler} with {' and '.join(LIBRARIES)}")

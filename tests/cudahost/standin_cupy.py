@@ -1,10 +1,13 @@
 """A stand-in for CuPy whose device is this process: the same names, NumPy memory, kernels built by g++.
 
 It offers only what the engine uses (a test holds every name against the real CuPy), and it is stricter: a device
-array is never taken for a NumPy array, fresh memory holds garbage, and the memory may be made small.
+array is never taken for a NumPy array, fresh memory holds garbage, the memory may be made small, and a kernel sees
+only arrays of the device that is current.
 """
 
+import threading
 import types
+import weakref
 
 import numpy as np
 from cudahost import standin_streams
@@ -44,8 +47,8 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     __array_priority__ = 100
 
-    def __init__(self, host):
-        self._host = host
+    def __init__(self, host, device=None):
+        self._host, self.device = host, Device(standin_streams.devices()[-1]) if device is None else device
 
     def __array__(self, *_args, **_kwargs):
         raise TypeError("Implicit conversion to a NumPy array is not allowed; use the backend's to_host")
@@ -55,7 +58,7 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     def __getitem__(self, key):
         part = self._host[key]
-        return ndarray(part if isinstance(part, np.ndarray) else np.asarray(part))
+        return self._part(part if isinstance(part, np.ndarray) else np.asarray(part))
 
     def __setitem__(self, key, value):
         self._host[key] = value._host if isinstance(value, ndarray) else value
@@ -67,16 +70,18 @@ class ndarray:  # noqa: N801 - CuPy's name
     nbytes = property(lambda self: self._host.nbytes)
     flags = property(lambda self: self._host.flags)
     data = property(lambda self: Pointer(self._host))
-    device = property(lambda self: Device(0))
+
+    def _part(self, host):
+        return ndarray(host, self.device)
 
     def reshape(self, *shape):
-        return ndarray(self._host.reshape(*shape))
+        return self._part(self._host.reshape(*shape))
 
     def ravel(self):
-        return ndarray(self._host.ravel())
+        return self._part(self._host.ravel())
 
     def view(self, dtype):
-        return ndarray(self._host.view(dtype))
+        return self._part(self._host.view(dtype))
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         out = np.empty(self.shape, self.dtype, order) if out is None else out
@@ -104,10 +109,11 @@ class Device:
         self.id = device
 
     def __enter__(self):
+        standin_streams.devices().append(self.id)
         return self
 
     def __exit__(self, *_error):
-        return None
+        standin_streams.devices().pop()
 
     def synchronize(self):
         standin_streams.get_current_stream().synchronize()
@@ -124,14 +130,39 @@ class Pool:
         self.freed += 1
 
 
-def make_standin(largest=None, free=1 << 30):
-    """Return a module that looks like CuPy; a single array above `largest` bytes does not fit its memory."""
-    pool = Pool()
+class Memory:
+    """Counts the bytes of arrays that are alive; `largest` bounds one of them, `total` all together."""
+
+    def __init__(self, largest, total):
+        self._largest, self._total, self.used = largest, total, 0
+        self._lock = threading.RLock()  # an array may be collected while another is counted
+
+    def take(self, host):
+        with self._lock:
+            if host.nbytes > self._largest or self.used + host.nbytes > self._total:
+                raise OutOfMemoryError(f"Out of memory allocating {host.nbytes} bytes")
+            self.used += host.nbytes
+        weakref.finalize(host, self._give_back, host.nbytes)
+
+    def _give_back(self, n_bytes):
+        with self._lock:
+            self.used -= n_bytes
+
+    def info(self):
+        return self._total - self.used, self._total
+
+
+def make_standin(largest=1 << 62, free=1 << 30, total=None):
+    """Return a module that looks like CuPy.
+
+    A single array above `largest` bytes does not fit its memory, nor do arrays above `total` bytes together; without a
+    `total` it always says that `free` bytes are free.
+    """
+    pool, memory = Pool(), Memory(largest, total or 1 << 62)
 
     def empty(shape, dtype=float):
         host = standin_streams.born(np.empty(shape, dtype))
-        if largest is not None and host.nbytes > largest:
-            raise OutOfMemoryError(f"Out of memory allocating {host.nbytes} bytes")
+        memory.take(host)
         host.reshape(-1).view(np.uint8).fill(POISON)
         return ndarray(host)
 
@@ -158,7 +189,9 @@ def make_standin(largest=None, free=1 << 30):
         alloc_pinned_memory=standin_streams.alloc_pinned_memory,
         get_current_stream=standin_streams.get_current_stream,
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-        runtime=types.SimpleNamespace(CUDARuntimeError=CUDARuntimeError, memGetInfo=lambda: (free, free)),
+        runtime=types.SimpleNamespace(
+            CUDARuntimeError=CUDARuntimeError, memGetInfo=memory.info if total else lambda: (free, free)
+        ),
         driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
     )
     return module
@@ -172,15 +205,25 @@ def label(input, structure=None):  # noqa: A002 - CuPy's name
     return ndarray(found), n
 
 
+class WrongDeviceError(RuntimeError):
+    """A kernel of one device was handed an array of another."""
+
+
 class StandinKernels(Kernels):
     """Kernels that count as work of the current stream."""
 
     def launch(self, kernel, grid, block, *arguments):
+        elsewhere = {each.device.id for each in arguments if isinstance(each, ndarray)} - {
+            standin_streams.devices()[-1]
+        }
+        if elsewhere:
+            raise WrongDeviceError(f"{kernel}: array of device {elsewhere}, current is {standin_streams.devices()[-1]}")
         super().launch(kernel, grid, block, *arguments)
         standin_streams.get_current_stream()._queue()
 
 
-def standin_cuda(load, directory=None, slab_bytes=None, **memory):
-    """Return a `Cuda` whose kernels come from ``load(file, text)``."""
+def standin_cuda(load, directory=None, slab_bytes=None, *, device=0, host_threads=None, **memory):
+    """Return a `Cuda` whose kernels come from ``load(file, text)``; `memory` goes to `make_standin`."""
     cp = make_standin(**memory)
-    return Cuda(cp, label, StandinKernels(load, ndarray, directory), slab_bytes=slab_bytes)
+    kernels = StandinKernels(load, ndarray, directory)
+    return Cuda(cp, label, kernels, device, slab_bytes=slab_bytes, host_threads=host_threads)

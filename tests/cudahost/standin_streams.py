@@ -2,7 +2,8 @@
 
 A kernel runs at once, as if its stream were ahead of all others. A copy that need not block is done only when somebody
 waits for its stream, as if that were behind: by then its source may be overwritten or freed, and until then its target
-holds garbage. A copy on a stream that does not wait for the kernels before it is refused.
+holds garbage. A copy on a stream that does not wait for the kernels before it is refused, and so is work on a stream
+of another device than the current one.
 """
 
 import threading
@@ -24,6 +25,13 @@ class StreamOrderError(RuntimeError):
     """Work on different streams whose order nobody has settled."""
 
 
+def devices():
+    """Numbers of the devices that this thread has made current; the last one is."""
+    if not hasattr(_local, "devices"):
+        _local.devices = [0]
+    return _local.devices
+
+
 class Event:
     def __init__(self, block=False, disable_timing=False, interprocess=False):
         self._stream, self._work = None, 0
@@ -39,7 +47,7 @@ class Event:
 
 class Stream:
     def __init__(self, null=False, non_blocking=False, ptds=False):
-        self.ptr = id(self)
+        self.ptr, self._device = id(self), None if null else devices()[-1]
         self._work, self._seen, self._copies = 0, {}, []
 
     def __enter__(self):
@@ -63,6 +71,8 @@ class Stream:
         self._deliver(self._work)
 
     def _queue(self, deliver=None):
+        if self._device not in (None, devices()[-1]):
+            raise StreamOrderError(f"work on a stream of device {self._device} while {devices()[-1]} is current")
         self._work += 1
         if EARLY and deliver is not None:
             deliver()
@@ -148,16 +158,18 @@ def born(host):
 
 
 def copy_in(host, target, stream):
-    """`cupy.ndarray.set`: memory that is not pinned is read at once, and arrives when its turn has come."""
+    """`cupy.ndarray.set`: the host's memory is read when the copy's turn has come, as some drivers do."""
     here = get_current_stream()
     if stream is None or stream is here:
         here._queue()
         target[...] = host
         return
     stream._require_order(_born.get(id(_root(target))))
-    now, place = np.ascontiguousarray(host).reshape(-1).view(np.uint8).copy(), Place(target)
+    if not host.flags.c_contiguous:
+        raise StreamOrderError("CuPy would copy from a contiguous copy that nobody keeps")
+    source, place = Place(host), Place(target)
 
     def deliver():
-        place.bytes()[...] = now
+        place.bytes()[...] = source.bytes()
 
     stream._queue(deliver)

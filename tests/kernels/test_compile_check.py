@@ -1,5 +1,7 @@
 """What every kernel needs on the architectures, by both compilers, without a device."""
 
+import re
+
 import pytest
 from cudahost import compile_check
 from cudahost.own_kernels import own_text
@@ -81,6 +83,18 @@ def test_a_kernel_beyond_its_budget_is_bad(compiler, name):
     assert line.startswith("k.k ")
     assert "BAD: sm_90: " in line
     assert message in line
+    spills, stack = map(int, line.split()[2:4])
+    assert (spills > 0, stack > 0) == {"spills": (True, True), "registers": (False, False)}.get(name, (False, True))
+
+
+def test_spills_stack_and_shared_memory_have_columns_with_the_most_of_any_architecture():
+    usages = [compile_check.Usage("k", arch, 40 + arch, 16 * (arch == 90), 8 * (arch == 75), 512) for arch in (75, 90)]
+    header, line = compile_check.table({("k", usage.arch): [usage] for usage in usages})
+    assert header.split() == ["kernel", "sm_75", "sm_90", "spills", "stack", "shared"]
+    assert line.split()[:6] == ["k.k", "115", "130", "8", "16", "512"]
+    assert [header.index(f" {name}") + 1 + len(name) for name in ("spills", "stack", "shared")] == [
+        line.index(f" {value} ") + 1 + len(value) for value in ("8", "16", "512")
+    ]
 
 
 def test_more_than_48_kib_of_shared_memory_do_not_compile(compiler):
@@ -108,7 +122,9 @@ def test_the_command_prints_a_table_and_fails_on_a_bad_kernel(capsys, monkeypatc
         pytest.skip("no compiler")
     arguments = ["accumulate", "--arch", "90", "--compiler", installed[0]]
     assert compile_check.main(arguments) == 0
-    assert "accumulate.accumulate" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "bytes spilled and of stack a thread" in out
+    assert re.search(r"^accumulate\.accumulate +\d+ +0 +0 +0 +ok$", out, re.MULTILINE)
     monkeypatch.setattr(compile_check, "REGISTERS", 8)
     assert compile_check.main(arguments) == 1
     assert "registers, budget 8" in capsys.readouterr().out

@@ -39,9 +39,9 @@ def sources(tmp_path):
 @pytest.fixture
 def no_temporary(monkeypatch):
     """Forget the folder of an earlier test; give its name back afterwards."""
-    cubin._temporary_folder.cache_clear()
+    cubin.temporary_folder.cache_clear()
     yield
-    cubin._temporary_folder.cache_clear()
+    cubin.temporary_folder.cache_clear()
 
 
 def test_machine_code_is_made_without_a_driver(nvrtc):

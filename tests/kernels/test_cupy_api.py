@@ -14,7 +14,7 @@ from compdistort.backend import probe
 from compdistort.backend.device import cubin
 from compdistort.backend.device import cuda as cuda_module
 from compdistort.backend.device.cubin import compile_cubin
-from compdistort.backend.device.cuda import LOST, OUT_OF_MEMORY
+from compdistort.backend.device.cuda import LOST, NOT_LOADED, OUT_OF_MEMORY
 from compdistort.backend.device.kernels import _scalar
 from compdistort.backend.kernel_source import assemble, kernel_files
 
@@ -75,7 +75,7 @@ def test_statuses_are_those_that_cupy_knows(cupy):
     error = cupy.cuda.runtime.CUDARuntimeError
     assert str(error(OUT_OF_MEMORY)).startswith("cudaErrorMemoryAllocation")
     assert error(OUT_OF_MEMORY).status == OUT_OF_MEMORY
-    assert all(str(error(status)).startswith("cudaError") for status in LOST)
+    assert all(str(error(status)).startswith("cudaError") for status in (*LOST, *NOT_LOADED))
     assert not issubclass(cupy.cuda.memory.OutOfMemoryError, error)
 
 

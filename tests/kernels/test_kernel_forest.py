@@ -84,9 +84,10 @@ def test_votes_do_not_depend_on_when_copies_are_done(monkeypatch, early):
 
 def test_chunks_on_several_cores_are_put_together_in_order(monkeypatch):
     monkeypatch.setattr(streaming, "CHUNK", 7)
-    monkeypatch.setattr(streaming, "_cores", lambda: 5)
     for name, n_classes in (("grown out", 2), ("impure", 3)):
-        check_proba(standin(), random_planes(bodies_forest.N_FEATURES, 400), trained(name, n_classes)[0], name)
+        check_proba(
+            standin(host_threads=5), random_planes(bodies_forest.N_FEATURES, 400), trained(name, n_classes)[0], name
+        )
 
 
 def test_votes_that_fail_leave_no_copy_on_its_way(monkeypatch):

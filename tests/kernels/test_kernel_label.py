@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from cudahost import bodies_objects
 from cudahost.levels import open_engine
+from cudahost.sparse import sparse
 from cudahost.standin_cupy import ndarray
 
 from compdistort.backend.base import SegmentRule
@@ -61,7 +62,7 @@ def test_more_objects_than_labels_hold_are_refused():
 def test_a_cupy_whose_indices_overflow_is_refused():
     engine = open_engine("plain")
     engine.cuda.label = lambda _image, _structure: (engine.to_device(np.zeros(1, np.int32)), 0)
-    volume = ndarray(bodies_objects.sparse((2, 2**15, 2**15 + 1), np.bool_))
+    volume = ndarray(sparse((2, 2**15, 2**15 + 1), np.bool_))
     with pytest.raises(ResourceError, match="this CuPy cannot label 2147549184 voxels"):
         engine.label(volume, SegmentRule(foreground=0, connectivity=6))
 

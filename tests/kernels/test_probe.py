@@ -1,5 +1,6 @@
 """Every way in which CUDA can be missing or broken: the reason under ``auto``, the error and its remedy by name."""
 
+import importlib.machinery
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from cudahost.standin_install import GIB, StandinNvrtc, forget, install, runtime_error
 
 from compdistort.backend import choose, get_backend, probe
+from compdistort.cli import main
 from compdistort.errors import BackendUnavailableError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,7 +199,7 @@ def test_the_first_usable_device_is_taken_and_the_others_are_not_touched(monkeyp
     assert choice.reason.startswith(
         "CUDA engine on device 1, Stand-in 1, compute capability 9.0, 16.0 of 16.0 GiB free"
     )
-    assert "one of 3; --device cuda:0,1 takes several" in choice.reason
+    assert "one of 3; a study takes several, as in --device cuda:0,1" in choice.reason
 
 
 @needs_compiler
@@ -247,6 +249,49 @@ def test_a_cupy_that_does_not_import(monkeypatch, tmp_path, text, reason):
     with pytest.raises(BackendUnavailableError, match=reason):
         choose("cuda")
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
+
+
+def test_the_folder_that_an_uninstalled_cupy_leaves_behind_is_no_cupy(monkeypatch, tmp_path, capsys):
+    """Without its files the folder still imports, as a namespace package without any name in it."""
+    (tmp_path / "cupy" / "__pycache__").mkdir(parents=True)
+    finder = importlib.machinery.PathFinder
+
+    class OnlyThere:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            return finder.find_spec(name, [str(tmp_path)]) if name == "cupy" else None
+
+    monkeypatch.setattr(sys, "meta_path", [OnlyThere, *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(probe, "driver_problem", lambda: None)
+    reason = f"the folder of CuPy holds no CuPy ({tmp_path / 'cupy'})"
+    assert choose("auto").reason.endswith(reason)
+    with pytest.raises(BackendUnavailableError, match="remove it, and pip install") as caught:
+        choose("cuda")
+    assert caught.value.what == f"device 'cuda': {reason}"
+    assert main(["doctor"]) == 0
+    assert f"missing: {reason}" in capsys.readouterr().out
+    assert main(["doctor", "--device", "cuda"]) == 4
+    sys.modules.pop("cupy", None)
+
+
+def test_a_runtime_that_does_not_tell_its_version_keeps_the_first_error(monkeypatch, tmp_path):
+    module = install(monkeypatch, tmp_path, fails={"count": runtime_error(35)})
+    monkeypatch.setattr(probe, "driver_problem", lambda: None)
+    assert "too old: it is for CUDA 13.0" in choose("auto").reason
+    del module.cuda.runtime.runtimeGetVersion
+    forget()
+    assert "CUDA does not work here (CUDARuntimeError: 35: stand-in)" in choose("auto").reason
+
+
+@pytest.mark.parametrize("metadata", [None, "", "Metadata-Version: 2.1\nName: cupy-cuda13x\n"])
+def test_metadata_that_an_uninstalled_package_leaves_behind_is_no_version(monkeypatch, tmp_path, metadata):
+    info = tmp_path / "compdistort_left_over-1.dist-info"
+    info.mkdir()
+    if metadata is not None:
+        (info / "METADATA").write_text(metadata)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert probe.installed("compdistort-left-over") == ""
 
 
 def test_memory_is_said_in_gib():

@@ -1,13 +1,12 @@
 """The PTX level: what is translated computes as the PTX ISA says, and what must not be in a kernel is refused."""
 
-import shutil
-
 import numpy as np
 import pytest
 from cudahost import arithmetic
 from cudahost.bodies import same_bits
 from cudahost.host_module import HostKernelError
-from cudahost.levels import LevelUnavailableError, loader
+from cudahost.levels import loader
+from cudahost.needs import needs_nvcc
 from cudahost.own_kernels import own_cuda, own_text
 from cudahost.ptx_module import PTX_TARGETS, make_ptx
 from cudahost.ptx_translate import PtxError, translate
@@ -16,16 +15,11 @@ from cudahost.standin_cupy import standin_cuda
 from compdistort.backend.kernel_source import assemble, kernel_files
 from compdistort.backend.plain.exact import fma
 
-needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc")
-
 
 @pytest.fixture(scope="module", params=["plain", "ptx75", "ptx90", "ptx120"])
 def cuda(request, tmp_path_factory):
     """The tests' own kernels, built by g++ and from the PTX of each target."""
-    try:
-        return own_cuda(tmp_path_factory.mktemp("kernels"), request.param)
-    except LevelUnavailableError as error:
-        pytest.skip(f"{request.param}: {error}")
+    return own_cuda(tmp_path_factory.mktemp("kernels"), request.param)
 
 
 def run(cuda, kernel, inputs, rows, dtype):
@@ -84,7 +78,6 @@ def test_atomics_combine_all_values(cuda):
     assert arrays[3].get().tolist() == [each << 20 for each in (total, low, high, int(joined))]
 
 
-@needs_nvcc
 @pytest.mark.parametrize("target", PTX_TARGETS)
 def test_rare_instructions_do_what_the_isa_says(tmp_path, target):
     cuda = own_cuda(tmp_path, f"ptx{target}")
@@ -97,8 +90,6 @@ def test_rare_instructions_do_what_the_isa_says(tmp_path, target):
     wanted = np.array([arithmetic.instructions(*triple) for triple in triples], np.uint32).T
     same_bits(run(cuda, "instructions.instructions", inputs, len(wanted), np.uint32), wanted, "instructions")
 
-
-# ---- what must not be in a kernel -----------------------------------------------------------------------------------
 
 ENTRY = """.visible .entry k(.param .u64 k_param_0)
 {{
@@ -145,7 +136,6 @@ SOURCES = {
 }
 
 
-@needs_nvcc
 @pytest.mark.parametrize("line", SOURCES)
 def test_what_nvcc_makes_of_a_forbidden_source_is_refused(tmp_path, line):
     source = '#include "common.cuh"\nextern "C" __global__ void k(float* out, int n) {\n' + line + "\n}\n"
@@ -160,10 +150,6 @@ def test_every_kernel_is_translated_for_every_target(file, target):
     assert "CUHOST_MODULE" in translate(make_ptx(assemble(file), target))
 
 
-# ---- memory and barriers --------------------------------------------------------------------------------------------
-
-
-@needs_nvcc
 @pytest.mark.parametrize(("n", "fails"), [(0, False), (1, True), (-1, True), (2**20, True)])
 def test_an_access_outside_the_arrays_that_were_passed_is_refused(tmp_path, n, fails):
     cuda = own_cuda(tmp_path, "ptx90")
@@ -176,7 +162,6 @@ def test_an_access_outside_the_arrays_that_were_passed_is_refused(tmp_path, n, f
         cuda.launch("overrun.past_the_end", (1,), (64,), out, n)
 
 
-@needs_nvcc
 def test_a_slice_may_be_left_within_its_allocation(tmp_path):
     cuda = own_cuda(tmp_path, "ptx90")
     out = cuda.zeros((65,), np.float32)
@@ -193,7 +178,6 @@ BARRIERS = {
 }
 
 
-@needs_nvcc
 @pytest.mark.parametrize("kernel", BARRIERS)
 def test_broken_barriers_are_refused_here_too(tmp_path, kernel):
     cuda = own_cuda(tmp_path, "ptx90")
@@ -201,7 +185,6 @@ def test_broken_barriers_are_refused_here_too(tmp_path, kernel):
         cuda.launch(f"misuse.{kernel}", (2,), (64,), cuda.zeros((128,), np.float32))
 
 
-@needs_nvcc
 def test_misaligned_vectors_are_refused(tmp_path):
     source = '#include "common.cuh"\nextern "C" __global__ void k(const float* in, float4* out) {\n'
     source += "  out[0] = *reinterpret_cast<const float4*>(in + 1);\n}\n"

@@ -52,3 +52,22 @@ def test_memory_can_be_too_small():
     cp = make_standin(largest=1000)
     with pytest.raises(cp.cuda.memory.OutOfMemoryError):
         cp.empty((1001,), np.uint8)
+
+
+def test_memory_counts_all_arrays_that_are_alive():
+    cp = make_standin(total=1000)
+    kept, gone = cp.empty((400,), np.uint8), cp.empty((500,), np.uint8)[:1]
+    assert cp.cuda.runtime.memGetInfo() == (100, 1000)
+    with pytest.raises(cp.cuda.memory.OutOfMemoryError):
+        cp.empty((101,), np.uint8)
+    del gone
+    assert cp.cuda.runtime.memGetInfo() == (600, 1000)
+    assert cp.empty((600,), np.uint8).size + kept.size == 1000
+
+
+def test_an_array_and_its_parts_lie_on_the_device_that_was_current():
+    cp = make_standin()
+    with cp.cuda.Device(3):
+        array = cp.empty((4, 2), np.uint8)
+    assert {array.device.id, array[1:].device.id, array.reshape(8).device.id, array.view(np.uint16).device.id} == {3}
+    assert cp.empty((1,)).device.id == 0

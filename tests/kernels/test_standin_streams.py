@@ -92,10 +92,43 @@ def test_upload_on_another_stream_arrives_when_that_is_waited_for(cp, copies):
     array, host = cp.zeros((2,), np.float32), np.array([1, 2], np.float32)
     copies.wait_event(cp.cuda.get_current_stream().record())
     array.set(host, stream=copies)
-    host[:] = 7
     assert array.get().tolist() == [0, 0]
     copies.synchronize()
     assert array.get().tolist() == [1, 2]
+
+
+def sent_up(cp, copies, host):
+    """An array of the device to which host memory is on its way."""
+    array = cp.zeros((2,), np.float32)
+    copies.wait_event(cp.cuda.get_current_stream().record())
+    array.set(host, stream=copies)
+    return array
+
+
+def test_host_memory_overwritten_before_its_upload_is_done_shows(cp, copies):
+    host = np.array([1, 2], np.float32)
+    array = sent_up(cp, copies, host)
+    host[:] = 7
+    copies.synchronize()
+    assert array.get().tolist() == [7, 7]
+
+
+def test_host_memory_freed_before_its_upload_is_done_is_refused(cp, copies):
+    _array = sent_up(cp, copies, np.array([1, 2], np.float32))
+    with pytest.raises(StreamOrderError, match="freed"):
+        copies.synchronize()
+
+
+def test_upload_of_rows_with_gaps_is_refused(cp, copies):
+    with pytest.raises(StreamOrderError, match="contiguous"):
+        sent_up(cp, copies, np.zeros((2, 2), np.float32)[:, 0])
+
+
+def test_work_on_a_stream_of_another_device_is_refused(cp, copies):
+    array = cp.zeros((2,), np.float32)
+    copies.wait_event(cp.cuda.get_current_stream().record())
+    with cp.cuda.Device(1), pytest.raises(StreamOrderError, match="device 0 while 1"):
+        array.get(stream=copies, out=pinned(cp, 2), blocking=False)
 
 
 def test_upload_to_memory_that_other_work_may_still_use_is_refused(cp, copies):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cudahost.levels import LevelUnavailableError, open_engine
+from cudahost.levels import open_engine
 
 # ruff: noqa: E402 - what the imports below need must be asked for first
 for _needed in ("zarr", "imagecodecs", "pydantic", "matplotlib"):
@@ -56,13 +56,6 @@ def files(tmp_path_factory):
     return folder
 
 
-def _engine(level, **options):
-    try:
-        return open_engine(level, **options)
-    except LevelUnavailableError as error:
-        pytest.skip(f"{level}: {error}")
-
-
 def _config(files, name):
     return load_config(files / "study.toml", ("compute.block=1", "compute.threads=2", *SETS[name]))
 
@@ -93,7 +86,7 @@ def finished(files, tmp_path_factory):
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_study_gives_the_bytes_of_the_cpu_engine(files, finished, tmp_path, monkeypatch, level, name):
-    engine = _engine(level)
+    engine = open_engine(level)
     monkeypatch.setattr(inputs, "get_backend", lambda *_names: engine)
     assert _results(_study(files, name, tmp_path / "a.cdist")) == _results(finished[name])
 
@@ -102,7 +95,7 @@ def test_a_study_gives_the_bytes_of_the_cpu_engine(files, finished, tmp_path, mo
     "options", [{"voter": "cpu"}, {"slab_bytes": 30_000}, {"slab_bytes": 30_000, "voter": "cpu"}], ids=str
 )
 def test_voter_and_slabs_leave_no_trace(files, finished, tmp_path, monkeypatch, level, options):
-    engine = _engine(level, **options)
+    engine = open_engine(level, **options)
     monkeypatch.setattr(inputs, "get_backend", lambda *_names: engine)
     assert _results(_study(files, "ilastik", tmp_path / "b.cdist")) == _results(finished["ilastik"])
 
@@ -188,7 +181,7 @@ def _train_and_segment(files, out, backend):
 @pytest.mark.parametrize("command", [_synth, _features, _measure, _calibrate, _train_and_segment])
 def test_every_command_writes_the_bytes_of_the_cpu_engine(files, tmp_path, level, command):
     written = []
-    for name, engine in (("cpu", get_backend("cpu")), ("cuda", _engine(level))):
+    for name, engine in (("cpu", get_backend("cpu")), ("cuda", open_engine(level))):
         place: Path = tmp_path / name
         place.mkdir()
         command(files, place, engine)

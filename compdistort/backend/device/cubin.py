@@ -23,7 +23,7 @@ FLAGS = ("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true", "
 """Contraction only where a kernel says so; IEEE denormals, division and square root."""
 
 CACHE_VARIABLE = "COMPDISTORT_CACHE"
-"""Environment variable: folder of everything that is kept between runs."""
+"""Environment variable: folder of compiled kernels, and of Numba's loops that cannot be kept elsewhere."""
 
 CUPY_VARIABLE = "CUPY_CACHE_DIR"
 """Environment variable: folder of the kernels that CuPy compiles itself, for `label`."""
@@ -87,7 +87,7 @@ def settle_cupy_cache() -> None:
         usable = False
     if not usable:
         own = cache_folder().with_name("cupy")
-        os.environ[CUPY_VARIABLE] = str(_temporary_folder() / "cupy" if cache_problem(own) else own)
+        os.environ[CUPY_VARIABLE] = str(temporary_folder() / "cupy" if cache_problem(own) else own)
 
 
 def cubin_file(name: str, text: str, arch: int, nvrtc: Any, folder: Path | None = None) -> Path:
@@ -116,7 +116,7 @@ def cubin_file(name: str, text: str, arch: int, nvrtc: Any, folder: Path | None 
         If NVRTC is missing, refuses the source, or nothing can be written anywhere.
     """
     wanted = folder or cache_folder()
-    place = _temporary_folder() if cache_problem(wanted) else wanted
+    place = temporary_folder() if cache_problem(wanted) else wanted
     stem = f"{name}-sm{arch}-{_key(text, arch, nvrtc)}"
     kept = _find(place, stem)
     if kept is not None:
@@ -126,11 +126,27 @@ def cubin_file(name: str, text: str, arch: int, nvrtc: Any, folder: Path | None 
         return _write(place, stem, code)
     except OSError:  # a full disk, say: one run can still do without
         with _nowhere_else():
-            return _write(_temporary_folder(), stem, code)
+            return _write(temporary_folder(), stem, code)
 
 
 def compile_cubin(name: str, text: str, arch: int, nvrtc: Any) -> bytes:
-    """Return the machine code of a source text; arguments as `cubin_file`.
+    """Return the machine code of a source text.
+
+    Parameters
+    ----------
+    name : str
+        Kernel file, without suffix; messages name it.
+    text : str
+        Its assembled source.
+    arch : int
+        Architecture, 90 for ``sm_90``.
+    nvrtc : module
+        `cupy.cuda.nvrtc`.
+
+    Returns
+    -------
+    bytes
+        An ELF file, as `cupy.RawModule` loads it.
 
     Raises
     ------
@@ -221,7 +237,7 @@ def _nowhere_else() -> Iterator[None]:
 
 
 @cache
-def _temporary_folder() -> Path:
+def temporary_folder() -> Path:
     """Return a folder of this process, removed at its end: CuPy opens files in it at a kernel's first launch."""
     with _nowhere_else():
         place = Path(tempfile.mkdtemp(prefix="compdistort-"))

@@ -4,17 +4,21 @@ Every thread works on a stream of its own. What several threads share is uploade
 out, so that no stream has to wait for another.
 """
 
+import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from compdistort.backend.device.cubin import cache_folder
 from compdistort.backend.device.kernels import Kernels
-from compdistort.errors import DeviceFailedError, DeviceMemoryError
+from compdistort.backend.device.memo import Memo
+from compdistort.backend.device.turnstile import Turnstile
+from compdistort.errors import DeviceFailedError, DeviceMemoryError, KernelCompileError
 
 T = TypeVar("T")
 
@@ -24,14 +28,20 @@ OUT_OF_MEMORY = 2
 LOST = (214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 999)
 """Statuses after which the context is dead: memory error, illegal address, timeout, launch failure and their like."""
 
+NOT_LOADED = (200, 209, 218, 222, 300, 301, 302, 303, 500)
+"""Statuses of machine code that is damaged, gone, of another architecture, or without the kernel."""
+
+AT_WORK = 2
+"""Threads that work on the device at once.
+
+The host work and the waits of one overlap with the kernels of the other; more would only divide the memory.
+"""
+
 STAGED_BYTES = 1 << 26
 """Largest upload that goes through pinned memory: CuPy copies the array there, and never gives such memory back."""
 
 SLAB_SHARE = 0.5
-"""Part of the free memory that one slab's temporaries may take."""
-
-MEMO_SIZE = 16
-"""Tables, filters and forests that stay on the device."""
+"""Part of the free memory that the slabs of all threads at work may take."""
 
 
 class Cuda:
@@ -48,16 +58,61 @@ class Cuda:
     device : int
         Its number.
     slab_bytes : int, optional
-        Memory that the temporaries of one slab may take; default half of what is free. Results do not depend on it.
+        Memory that the temporaries of one slab may take; default half of what is free, divided by the threads at work.
+        Results do not depend on it.
+    host_threads : int, optional
+        Threads of `host_pool`; default as many as this process may use cores.
+
+    Attributes
+    ----------
+    host_pool : ThreadPoolExecutor
+        For what the host computes for the device, whichever thread asks; it starts threads when there is work.
     """
 
     def __init__(
-        self, cp: Any, label: Callable[..., Any], kernels: Kernels, device: int = 0, slab_bytes: int | None = None
+        self,
+        cp: Any,
+        label: Callable[..., Any],
+        kernels: Kernels,
+        device: int = 0,
+        slab_bytes: int | None = None,
+        host_threads: int | None = None,
     ) -> None:
         self.cp, self.label, self.kernels, self.device, self.slab_bytes = cp, label, kernels, device, slab_bytes
+        self.host_threads = host_threads or _cores()
+        self.host_pool = ThreadPoolExecutor(self.host_threads)
+        self._turnstile = Turnstile(AT_WORK)
         self._local = threading.local()
-        self._memo: OrderedDict[tuple[str, int], tuple[Any, Any]] = OrderedDict()
-        self._memo_lock = threading.Lock()
+        self._memo = Memo(
+            lambda: self._stream("kernels").synchronize(), lambda: self.cp.cuda.Device(self.device).synchronize()
+        )
+
+    def in_turn(self, work: Callable[[], T]) -> T:
+        """Return what `work` gives, called as by `here`, while at most `AT_WORK` threads work on the device.
+
+        When the device runs out of memory, `work` is called again once no other thread is at work. Within a turn of the
+        same thread it is just called: the outer turn is repeated as a whole.
+
+        Parameters
+        ----------
+        work : callable
+            Must give the same when it is called again, whatever an earlier call has done.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If the memory does not suffice for this thread alone.
+        """
+        try:
+            with self._turnstile.turn(), self.here():
+                return work()
+        except DeviceMemoryError:
+            if self._turnstile.inside:
+                raise
+        # The error is gone by now, and with it the arrays that its frames held.
+        with self._turnstile.turn(alone=True), self.here():
+            self.cp.get_default_memory_pool().free_all_blocks()
+            return work()
 
     @contextmanager
     def here(self) -> Iterator[Any]:
@@ -65,14 +120,25 @@ class Cuda:
 
         Raises
         ------
-        DeviceMemoryError, DeviceFailedError
+        DeviceMemoryError, DeviceFailedError, KernelCompileError
             What CuPy's own exceptions mean.
         """
-        with self._translated(), self.cp.cuda.Device(self.device):
-            if not hasattr(self._local, "stream"):
-                self._local.stream = self.cp.cuda.Stream(non_blocking=True)
-            with self._local.stream:
-                yield self._local.stream
+        with (
+            self._translated(),
+            self.cp.cuda.Device(self.device),
+            self._memo.using(),
+            self._stream("kernels") as stream,
+        ):
+            yield stream
+
+    def copy_stream(self) -> Any:
+        """Return this thread's stream for copies beside its kernels; inside `here` only."""
+        return self._stream("copies")
+
+    def _stream(self, purpose: str) -> Any:
+        if not hasattr(self._local, purpose):
+            setattr(self._local, purpose, self.cp.cuda.Stream(non_blocking=True))
+        return getattr(self._local, purpose)
 
     def launch(self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:
         """Launch a kernel on the current stream (see `Kernels.launch`)."""
@@ -116,22 +182,9 @@ class Cuda:
         Returns
         -------
         object
-            What `build` returned, complete on the device.
+            What `build` returned, complete on the device; it stays there at least until this thread leaves `here`.
         """
-        key = (kind, id(source))
-        with self._memo_lock:
-            if key in self._memo:
-                self._memo.move_to_end(key)
-                built: T = self._memo[key][1]
-                return built
-            made = build()
-            self._local.stream.synchronize()
-            self._memo[key] = (source, made)
-            while len(self._memo) > MEMO_SIZE:
-                # Streams of other threads may still read what is dropped: its memory must not be given away before.
-                self.cp.cuda.Device(self.device).synchronize()
-                self._memo.popitem(last=False)
-            return made
+        return self._memo.get(kind, source, build)
 
     def free_bytes(self) -> int:
         """Return how much memory is free: on the device, and in blocks that CuPy keeps for reuse."""
@@ -158,7 +211,7 @@ class Cuda:
         DeviceMemoryError
             If not even one plane fits.
         """
-        budget = self.slab_bytes or int(SLAB_SHARE * self.free_bytes())
+        budget = self.slab_bytes or int(SLAB_SHARE * self.free_bytes()) // max(1, self._turnstile.at_work)
         length = min(max(1, budget // max(1, bytes_each)), max(1, total))
         start = 0
         while start < total:
@@ -186,12 +239,18 @@ class Cuda:
                 raise DeviceFailedError(
                     f"device {self.device} failed: {error}", "start again; if it happens again, use --device cpu"
                 ) from error
+            if self._status(error) in NOT_LOADED:
+                raise KernelCompileError(
+                    f"device {self.device} cannot load a kernel: {error}",
+                    f"delete {cache_folder()} and start again; if it happens again, report it and use --device cpu",
+                ) from error
             raise
 
     def _memory_error(self, error: Exception) -> DeviceMemoryError:
+        fewer = "use fewer --threads, " if self._turnstile.most > 1 else ""
         return DeviceMemoryError(
             f"device {self.device} has too little free memory: {error}",
-            "close what else uses it, crop the image, or use --device cpu",
+            f"close what else uses it, {fewer}crop the image, or use --device cpu",
         )
 
     def _out_of_memory(self, error: Exception) -> bool:
@@ -203,3 +262,10 @@ class Cuda:
         """Return the CUDA status of one of CuPy's own exceptions, 0 of any other."""
         kinds = (self.cp.cuda.runtime.CUDARuntimeError, self.cp.cuda.driver.CUDADriverError)
         return int(getattr(error, "status", 0)) if isinstance(error, kinds) else 0
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

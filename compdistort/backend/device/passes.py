@@ -22,7 +22,15 @@ _LONGEST = 2**27
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """Half kernels on the device: taps of shape (r + 1, 4), float32: Gaussian, first and second derivative, 0."""
+    """Half kernels of one length on the device.
+
+    Attributes
+    ----------
+    taps : array of shape (radius + 1, 4), float32
+        Weights from the centre outwards: Gaussian, first derivative, second derivative (per pixel, per pixel^2), 0.
+    radius : int
+        Pixels to either side of the centre.
+    """
 
     taps: Any
     radius: int
@@ -30,7 +38,17 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """Planes of an image in memory, the first of them plane `first` of `n`."""
+    """Planes (rows in 2D) of an image on the device: all of them, or a range.
+
+    Attributes
+    ----------
+    array : array of shape ([planes,] rows, columns), float32
+        Pixels, DN.
+    first : int
+        Place of the first of them in the image.
+    n : int
+        How many the image has.
+    """
 
     array: Any
     first: int
@@ -39,7 +57,17 @@ class Planes:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Kernels of one scale: pre-smoothing or None; Gaussian with its derivatives; narrow Gaussian."""
+    """Kernels of one scale on the device.
+
+    Attributes
+    ----------
+    presmooth : Half or None
+        Gaussian by which the image is smoothed before all others, if at all.
+    filters : Half
+        Gaussian and its first two derivatives.
+    narrow : Half
+        The narrower Gaussian of the difference of Gaussians.
+    """
 
     presmooth: Half | None
     filters: Half
@@ -58,11 +86,11 @@ class Lines:
     Attributes
     ----------
     smooth, fine : array of shape ([planes,] rows, columns), float32
-        Gaussian along the axes before x, and the narrow Gaussian.
+        Gaussian along the axes before x, and the narrow Gaussian; DN.
     slope_y, slope_z : array of the same shape, float32
-        The first derivative along y or z, Gaussian along the other.
+        The first derivative along y or z, Gaussian along the other; DN per pixel.
     bend : array of the same shape, float32
-        Sum of the second derivatives.
+        Sum of the second derivatives; DN per pixel^2.
     """
 
     smooth: Any
@@ -73,7 +101,19 @@ class Lines:
 
 
 def upload(cuda: Cuda, *halves: Float32) -> Half:
-    """Return a Gaussian, or a Gaussian and its first two derivatives, on the device."""
+    """Return half kernels on the device.
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device.
+    *halves : ndarray of shape (radius + 1,), float32
+        Weights from the centre outwards: a Gaussian, or a Gaussian and its first two derivatives.
+
+    Returns
+    -------
+    Half
+    """
     table = np.zeros((halves[0].size, 4), np.float32)
     for column, half in enumerate(halves):
         table[:, column] = half
@@ -83,7 +123,30 @@ def upload(cuda: Cuda, *halves: Float32) -> Half:
 def gaussian(
     cuda: Cuda, source: Planes, half: Half, border: str, slab: tuple[int, int], target: Any, between: Any
 ) -> None:
-    """Write the planes of a slab, smoothed along every axis, to `target`; `between` is of its size."""
+    """Smooth the planes (rows in 2D) of a slab along every axis.
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device.
+    source : Planes
+        What is smoothed: the slab and, on either side, the planes that the kernel reaches, as far as there are any.
+    half : Half
+        A Gaussian.
+    border : str
+        ``"mirror"`` or ``"reflect"``: how the image goes on beyond its edge.
+    slab : (int, int)
+        First plane of the result, and the one behind the last.
+    target : array of shape (slab planes, rows, columns) or (slab rows, columns), float32
+        The result, in the unit of `source`.
+    between : array of the shape of `target`, float32
+        Room for a temporary.
+
+    Raises
+    ------
+    ValueError
+        If an axis is longer than 2^27 pixels.
+    """
     if target.ndim == 3:
         _first_axis(cuda, source, half, border, slab, target)
         _y_of_volume(cuda, target, half, border, between)
@@ -97,7 +160,35 @@ def gaussian(
 def image_lines(
     cuda: Cuda, base: Planes, scale: Scale, border: str, slab: tuple[int, int], room: Sequence[Any], *, fine: bool
 ) -> Lines:
-    """Run the y passes of an image into four arrays of the slab's size; the narrow one only if `fine`."""
+    """Run the y passes of an image.
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device.
+    base : Planes
+        What is filtered, DN: the slab and, on either side, the rows that the kernels reach, as far as there are any.
+    scale : Scale
+        Kernels of one scale.
+    border : str
+        ``"mirror"`` or ``"reflect"``: how the image goes on beyond its edge.
+    slab : (int, int)
+        First row of the result, and the one behind the last.
+    room : sequence of 4 arrays of shape (slab rows, columns), float32
+        Where the results go; what they held is lost.
+    fine : bool
+        Whether the narrow Gaussian is wanted too.
+
+    Returns
+    -------
+    Lines
+        Arrays of `room`.
+
+    Raises
+    ------
+    ValueError
+        If an axis is longer than 2^27 pixels.
+    """
     smooth, slope, curve, narrow = room
     _first_axis(cuda, base, scale.filters, border, slab, smooth, slope, curve)
     if fine:
@@ -108,7 +199,35 @@ def image_lines(
 def volume_lines(
     cuda: Cuda, base: Planes, scale: Scale, border: str, slab: tuple[int, int], room: Sequence[Any], *, fine: bool
 ) -> Lines:
-    """Run the z and y passes of a volume into seven arrays of the slab's size; the narrow ones only if `fine`."""
+    """Run the z and y passes of a volume.
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device.
+    base : Planes
+        What is filtered, DN: the slab and, on either side, the planes that the kernels reach, as far as there are any.
+    scale : Scale
+        Kernels of one scale.
+    border : str
+        ``"mirror"`` or ``"reflect"``: how the image goes on beyond its edge.
+    slab : (int, int)
+        First plane of the result, and the one behind the last.
+    room : sequence of 7 arrays of shape (slab planes, rows, columns), float32
+        Where the results go; what they held is lost.
+    fine : bool
+        Whether the narrow Gaussian is wanted too.
+
+    Returns
+    -------
+    Lines
+        Arrays of `room`.
+
+    Raises
+    ------
+    ValueError
+        If an axis is longer than 2^27 pixels.
+    """
     smooth, slope, curve, smooth_y, slope_y, bend, slope_z = room
     planes, ny, nx = smooth.shape
     half = scale.filters
@@ -124,7 +243,21 @@ def volume_lines(
 
 
 def finish(cuda: Cuda, lines: Lines, scale: Scale, border: str, columns: Mapping[str, Any]) -> None:
-    """Run the x pass into the wanted columns, by operator."""
+    """Run the x pass into the wanted columns.
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device.
+    lines : Lines
+        What the passes before gave; `fine` is needed for ``"DoG"`` alone.
+    scale : Scale
+        The kernels that they were made with.
+    border : str
+        ``"mirror"`` or ``"reflect"``: how the image goes on beyond its edge.
+    columns : mapping of str to array of the shape of `lines.smooth`, float32
+        Where the results go, by operator: GS (DN), LoG (DN per pixel^2), GGM (DN per pixel), DoG (DN).
+    """
     nx = lines.smooth.shape[-1]
     rows = lines.smooth.size // nx
     wanted = [columns.get(operator) for operator in ("GS", "LoG", "GGM", "DoG")]

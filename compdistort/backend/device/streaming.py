@@ -2,11 +2,13 @@
 
 Two pieces are on their way at a time: while the cores vote on one, the next is copied, and the device is free to
 compute the next slab's features.
+
+The votes are part of their thread's turn on the device (see `Cuda.in_turn`), although they need it little: they keep
+every core of the one pool busy, so that whoever was let in meanwhile would only wait for the cores instead, with its
+features in the device's memory. Another thread that is at work computes features and tables while the first votes.
 """
 
-import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
@@ -26,6 +28,17 @@ CHUNK = 1 << 14
 """Pixels that a core votes on at a time, at least."""
 
 _IN_FLIGHT = 2
+
+
+def pinned_bytes(n_features: int, n_pixels: int) -> int:
+    """Return how much pinned memory the votes of one thread at work take at most.
+
+    Parameters
+    ----------
+    n_features, n_pixels : int
+        Size of the image's features.
+    """
+    return _IN_FLIGHT * min(PIECE_BYTES, 2 * 4 * n_features * n_pixels)  # CuPy rounds up to a power of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,14 @@ class _Piece:
     first: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Votes on their way to the device: done at the event `copied`."""
+
+    copied: Any
+    votes: NDArray[Any]
+
+
 class HostVotes:
     """Votes of the compiled CPU forest on features of the device; a context whose end completes the output.
 
@@ -72,10 +93,9 @@ class HostVotes:
         self._rows = range(used.size) if by_slot else used.tolist()
         self._cuda, self._wanted, self._out = cuda, wanted, out
         self._proba = import_module("compdistort.backend.compiled.forest").forest_proba
-        self._copies = cuda.cp.cuda.Stream(non_blocking=True)
+        self._copies = cuda.copy_stream()
         self._flying: deque[_Piece] = deque()
-        self._n_cores = _cores()
-        self._pool = ThreadPoolExecutor(self._n_cores)
+        self._sent: deque[_Sent] = deque()
 
     def __enter__(self) -> "HostVotes":
         return self
@@ -87,8 +107,8 @@ class HostVotes:
             while kind is None and self._flying:
                 self._settle()
         finally:
-            self._pool.shutdown()
             self._copies.synchronize()  # also after an error: no copy may outlive its memory
+            self._sent.clear()
 
     def vote(self, features: Any, first: int) -> None:
         """Send features of shape (n_rows, n) on their way; vote on what was sent before.
@@ -124,11 +144,16 @@ class HostVotes:
         piece = self._flying.popleft()
         piece.copied.synchronize()
         n = piece.host.shape[1]
-        step = max(CHUNK, -(-n // (4 * self._n_cores)))
+        step = max(CHUNK, -(-n // (4 * self._cuda.host_threads)))
         chunks = (piece.host[:, start : start + step] for start in range(0, n, step))
-        votes = np.concatenate(list(self._pool.map(self._decide, chunks)), axis=1)
+        votes = np.concatenate(list(self._cuda.host_pool.map(self._decide, chunks)), axis=1)
+        while self._sent:
+            self._sent[0].copied.synchronize()
+            self._sent.popleft()
         for row, values in enumerate(votes):
             self._out[row, piece.first : piece.first + n].set(values, stream=self._copies)
+        # Some drivers read pageable memory after the call: it is kept until the copy is done.
+        self._sent.append(_Sent(self._copies.record(), votes))
 
     def _decide(self, features: Float32) -> NDArray[Any]:
         """Return the rows of the output for features of shape (n_used, n)."""
@@ -137,10 +162,3 @@ class HostVotes:
         if threshold is None:
             return value
         return value > threshold if self._wanted.strict else value >= threshold
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
