@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, RandomForestRegressor
 
@@ -198,6 +198,7 @@ def test_a_tree_too_large_for_the_compiled_engine_is_refused():
         compiled._layout(forest, 4000)
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(width=32, allow_nan=False))
 def test_round_down_never_changes_a_decision(threshold, value):
     down = round_down(np.array([threshold]))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -36,6 +36,7 @@ def masks_and_rules(draw):
     return mask, rule
 
 
+@settings(deadline=None)
 @given(masks_and_rules())
 def test_compiled_labels_are_the_plain_ones(case):
     mask, rule = case
@@ -54,6 +55,7 @@ def test_random_masks_of_odd_and_even_sides(seed, connectivity):
     assert np.array_equal(compiled.label_mask(mask, rule), plain.label_mask(mask, rule))
 
 
+@settings(deadline=None)
 @given(masks_and_rules())
 def test_ids_follow_the_first_pixel_in_raster_order(case):
     mask, rule = case

@@ -275,9 +275,7 @@ def _check_outputs(outputs: tuple[Path | None, ...], inputs: tuple[Path, ...]) -
         raise ConfigError(f"{probability}: a probability is written as TIFF", "end its name in .tif")
     for path in (mask, labels):
         if path is not None and path.suffix.lower() not in WRITABLE_SUFFIXES:
-            raise ConfigError(
-                f"{path}: images are not written as '{path.suffix}'", "end its name in .tif, .png or .zarr"
-            )
+            raise ConfigError(f"{path}: images are not written as '{path.suffix}'", "name it .tif, .png or .zarr")
     given = [path for path in outputs if path is not None]
     if len({path.resolve() for path in given}) < len(given):
         raise ConfigError(f"{mask}: two outputs have this name", "give every output a name of its own")
