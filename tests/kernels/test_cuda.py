@@ -189,6 +189,23 @@ def test_a_turnstile_lets_in_so_many_or_one_alone():
     assert gate.at_work == 0
 
 
+def test_nobody_goes_in_before_one_who_waits_to_be_alone():
+    gate, order, entered = Turnstile(2), [], threading.Event()
+
+    def go(name, alone):
+        with gate.turn(alone=alone):
+            entered.set()
+            order.append(name)
+
+    with ThreadPoolExecutor(2) as pool, gate.turn():
+        pool.submit(go, "alone", True)
+        while not gate._want_alone:
+            threading.Event().wait(0.001)
+        pool.submit(go, "late", False)
+        assert not entered.wait(0.05)
+    assert order == ["alone", "late"]
+
+
 def test_an_interrupt_while_waiting_leaves_the_turnstile_as_it_was(monkeypatch):
     gate = Turnstile(1)
 
