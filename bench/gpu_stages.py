@@ -18,8 +18,6 @@ from compdistort.backend.cupy_backend import CupyBackend
 from compdistort.backend.device import forest as device_forest
 from compdistort.backend.numpy_backend import NumpyBackend
 
-NOISE_INSTRUCTIONS = 54
-"""Instructions a voxel of `draw` on the path of the quantile: its loop over replicates in sm_90 code of nvcc 13.0."""
 LOW_ELECTRONS, HIGH_ELECTRONS = 10.0, 1000.0
 NOISE_CASES = (
     ("scalar", HIGH_ELECTRONS),
@@ -86,7 +84,6 @@ class Stages:
                 lambda image=image, law=law: self.engine.replicate(image, law, KEY, range(count)),
                 voxels=count * image.size,
                 n_bytes=2 * image.size * (count + 1),
-                issue=NOISE_INSTRUCTIONS * count * image.size if kind == "scalar" and electrons > 100 else None,
             )
         image = scene(shape)[0]
         self._on_device("CuPy's Poisson and normal", lambda on: device_noise(self.machine, on), image)

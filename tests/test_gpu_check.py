@@ -213,9 +213,9 @@ def test_no_measurement_begins_after_the_time_is_up():
 def test_rates_are_those_of_the_median():
     bench, _ = _bench()
     bench.copy_rate, bench.fma_rate = 2.0, 1e9
-    row = bench.add("x", lambda: None, voxels=1000, n_bytes=500_000_000, fma=2e8, issue=4e8)
+    row = bench.add("x", lambda: None, voxels=1000, n_bytes=500_000_000, fma=2e8)
     assert (row.median, row.fastest, row.rounds) == (0.5, 0.25, 3)
-    assert (row.gb_s, row.of_copy_rate, row.of_fma_rate, row.of_bound) == (1.0, 0.5, 0.4, 0.8)
+    assert (row.gb_s, row.of_copy_rate, row.of_fma_rate, row.of_bound) == (1.0, 0.5, 0.4, 0.5)
     assert row.ns_per_voxel == 0.5 / 1000 * 1e9
 
 
@@ -228,7 +228,7 @@ def test_targets_are_judged_by_what_was_measured():
     assert {target.status for target in gpu_report.targets(bench)} == {"not measured"}
     for median, status in ((1.0, "met"), (100.0, "missed")):
         bench.rows = [
-            _row("noise scalar, 1000 e-, 16 replicates a launch", median, of_copy_rate=0.3, of_bound=0.75 / median),
+            _row("noise scalar, 1000 e-, 16 replicates a launch", median, of_copy_rate=0.75 / median),
             *(
                 _row(f"stack {preset} 256^3{peer}", 6.0 if peer else median, peer=bool(peer))
                 for preset in ("plain", "ilastik")
@@ -241,8 +241,12 @@ def test_targets_are_judged_by_what_was_measured():
             _row("noise to object sums 550x2048x2048", median),
             _row("10 replicates of 512^3, noise to mask", 1.0, bytes_to_host=median * 10),
         ]
-        assert [target.status for target in gpu_report.targets(bench)] == [status] * 7
-        assert "not measured" not in gpu_report.table(bench, {"host": {"processor": "", "cores": 1, "packages": {}}})
+        noise, *others = gpu_report.targets(bench)
+        assert [target.status for target in others] == [status] * 6
+        # Below the copy rate the rate of issue may still be the limit, which this script cannot know.
+        assert noise.status == ("met" if status == "met" else "not measured")
+        table = gpu_report.table(bench, {"host": {"processor": "", "cores": 1, "packages": {}}})
+        assert table.count("not measured") == (status == "missed")
 
 
 @pytest.mark.parametrize("preset", ["plain", "ilastik"])
