@@ -103,6 +103,24 @@ def test_work_that_runs_out_of_memory_is_done_again_when_the_others_are_out(cuda
     assert cuda.cp.get_default_memory_pool().freed == 1
 
 
+def test_a_turn_that_ran_out_of_memory_holds_none_when_it_ends(cuda, monkeypatch):
+    """Who waits to be alone goes in at that moment."""
+    free, sizes, leave = [], [600, 100], cuda._turnstile._leave
+    monkeypatch.setattr(cuda._turnstile, "_leave", lambda: free.append(cuda.free_bytes()) or leave())
+
+    def slab(_start, _stop):
+        kept = cuda.empty((300,), np.uint8)
+        return kept, cuda.empty((sizes.pop(0),), np.uint8)
+
+    def work():
+        kept = cuda.empty((200,), np.uint8)
+        cuda.in_slabs(1, 1, slab)
+        return kept.nbytes
+
+    assert cuda.in_turn(work) == 200
+    assert (free, sizes) == ([1000, 1000], [])
+
+
 def test_fewer_threads_are_the_remedy_where_there_were_several(cuda):
     def too_much():
         return cuda.empty((2000,), np.uint8)

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -103,13 +103,13 @@ class Cuda:
         DeviceMemoryError
             If the memory does not suffice for this thread alone.
         """
-        try:
-            with self._turnstile.turn(), self.here():
+        if self._turnstile.inside:
+            with self.here():
                 return work()
-        except DeviceMemoryError:
-            if self._turnstile.inside:
-                raise
-        # The error is gone by now, and with it the arrays that its frames held.
+        # An error, and with it the arrays that its frames hold, is gone before the turn ends: whoever waits to be alone
+        # goes in at that moment.
+        with self._turnstile.turn(), suppress(DeviceMemoryError), self.here():
+            return work()
         with self._turnstile.turn(alone=True), self.here():
             self.cp.get_default_memory_pool().free_all_blocks()
             return work()
