@@ -36,8 +36,11 @@ types: $(VENV)/.dev
 
 check: lint types
 
+# Peers in turns in one process, after every result is proved; about 20 minutes. `make bench BENCH=--quick` is shorter.
+BENCH ?=
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest -q --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds bench
+	$(BIN)/python bench/cpu.py $(BENCH)
 
 # On a machine with a GPU: device tests, compute-sanitizer, benchmark; no network, nothing is installed.
 GPU_PYTHON ?= python3

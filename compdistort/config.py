@@ -98,7 +98,7 @@ class ThresholdAnnotation(Section):
         return self
 
 
-_TRAINING = ("held_out", "label_source", "set", "sigma", "preset", "balanced", "seed", "foreground")
+_TRAINING = ("held_out", "label_source", "set", "sigma", "preset", "balanced", "bins", "seed", "foreground")
 """Settings of the segmenter that a trained model has behind it."""
 
 
@@ -114,6 +114,7 @@ class SegmenterSection(Section):
     sigma: tuple[float, ...] = ()
     preset: Literal["weka", "ilastik"] = "weka"
     balanced: bool = Field(True, description="every class weighs the same, whatever its number of annotated pixels")
+    bins: Literal["none", "uint16", "uint8"] = Field("none", description="features rounded to codes: faster, not exact")
     seed: int = Field(0, ge=0, lt=2**32)
     foreground: int | None = Field(
         None, ge=1, le=255, description="annotation value of the objects; default: the highest"

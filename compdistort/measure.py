@@ -143,8 +143,10 @@ def measure_objects(labels: Int32, backend: Backend[Any]) -> ObjectTable:
     Raises
     ------
     TypeError, ValueError
-        For another dtype or layout, or ids in another order.
+        For another dtype or layout, another number of axes, or ids in another order.
     """
+    if labels.ndim != 2:
+        raise ValueError(f"labels must have 2 axes (rows, columns), not {labels.ndim}")
     return ObjectTable(backend.measure(backend.to_device(labels)))
 
 

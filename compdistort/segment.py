@@ -52,23 +52,20 @@ def segment(image: NDArray[Any], classifier: Classifier, rule: SegmentRule, back
     Raises
     ------
     ConfigError
-        If the classifier was trained on images with another number of axes or on binned features, the rule's class
-        does not exist, or the image is too small for the features.
+        If the classifier was trained on images with another number of axes, the rule's class does not exist, or the
+        image is too small for the features.
     """
     if image.ndim != classifier.ndim:
         raise ConfigError(
             f"the image has {image.ndim} axes, the classifier was trained on images of {classifier.ndim}",
             "train one on such images",
         )
-    if classifier.bins is not None:
-        raise ConfigError("the classifier was trained on binned features, which this version cannot run", "retrain")
     if not 0 <= rule.foreground < classifier.forest.n_classes:
         raise ConfigError(
             f"class index {rule.foreground} does not exist", f"use 0 to {classifier.forest.n_classes - 1}"
         )
     bank = build_bank(classifier.features, image.ndim, image.shape)
-    features = backend.feature_stack(backend.to_device(image), bank)
-    probability = backend.forest_proba(features, classifier.forest)[rule.foreground]
+    probability = backend.image_probability(backend.to_device(image), bank, classifier.forest, rule.foreground)
     found = backend.to_host(backend.label(backend.threshold(probability, rule), rule))
     labels: Int32 = found.astype(np.int32, copy=False)
     on_host: Float64 = backend.to_host(probability).astype(np.float64, copy=False)

@@ -25,6 +25,7 @@ def test_defaults_and_codec_names():
     assert config.codec[1].settings() == {"id": "jpeg", "ratio": 10}
     assert config.noise.replicates == 100
     assert config.statistics.margin == 1.0
+    assert config.segmenter.bins == "none"
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,14 @@ def test_defaults_and_codec_names():
         ({"codec": []}, "codec"),
         ({"noise": {"replicates": 1}}, "noise.replicates = 1"),
         ({"segmenter": {"model": "m", "balanced": False}}, "balanced belongs to training"),
+        (
+            {"segmenter": {"model": "m", "bins": "uint8"}},
+            "study.toml: segmenter: bins belongs to training and does nothing beside model; remove one of the two",
+        ),
+        (
+            {"segmenter": {"labels": "l.tif", "bins": "uint4"}},
+            "study.toml: segmenter.bins = 'uint4': Input should be 'none', 'uint16' or 'uint8'",
+        ),
         ({"codec": [{"id": "jpeg", "ratio": "ten"}, {"id": "jpeg", "ratio": 9}, {"id": "jpeg", "ratio": 9}]}, "jpeg-9"),
         ({"segmenter": {}}, "exactly one of model, labels, threshold_annotation"),
         ({"calibration": {}}, "exactly one of: sensor = FILE"),

@@ -1,10 +1,12 @@
 """What a study is said to need, where its engine keeps memory that cannot be swapped out."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from compdistort.backend.cupy_backend import CupyBackend
 from compdistort.backend.device.streaming import PIECE_BYTES, pinned_bytes
 from compdistort.pipeline import forecast
 
@@ -12,8 +14,12 @@ GIB = 1 << 30
 
 
 def _chain(voter, side=2048):
+    """A chain whose engine tells its memory as the CUDA engine itself does."""
+    backend = SimpleNamespace(name="cupy", voter=voter)
+    backend.working_bytes = partial(CupyBackend.working_bytes, backend)
     return SimpleNamespace(
-        backend=SimpleNamespace(name="cupy", voter=voter),
+        backend=backend,
+        bank=None,
         classifier=SimpleNamespace(forest=SimpleNamespace(n_features=25, n_classes=2)),
         raw=np.zeros((side, side), np.uint16),
     )

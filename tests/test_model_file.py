@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestClassifier
 
+from compdistort.backend.base import FeatureBins
+from compdistort.backend.plain.codes import bin_codes
 from compdistort.errors import ModelFileError, ResourceError
 from compdistort.features import FeatureSpec
 from compdistort.forest import Classifier, from_sklearn, load_classifier, model_file, save_classifier
@@ -22,13 +24,19 @@ SPEC = FeatureSpec(set="plain", sigmas=(1.0,))
 FOREST_ARRAYS = ("feature", "threshold", "left", "root", "depth", "leaf_value")
 
 
+BINS = FeatureBins(
+    top=255,
+    knot=np.tile(np.array([-3, -0.5, 0.5, 3], np.float32), (4, 1)),
+    level=np.tile(np.array([0, 40, 200, 255], np.float32), (4, 1)),
+)
+
+
 def _classifier(bins=None):
     draw = np.random.default_rng(0)
     rows = draw.normal(size=(60, 4)).astype(np.float32)
-    estimator = RandomForestClassifier(3, random_state=0).fit(rows, 1 + (rows[:, 0] + draw.normal(size=60) > 0))
-    found = from_sklearn(estimator, SPEC)
-    fields = {name: getattr(found, name) for name in Classifier.__dataclass_fields__}
-    return Classifier(**{**fields, "bins": bins})
+    seen = rows if bins is None else bin_codes(rows.T.copy(), bins).T
+    estimator = RandomForestClassifier(3, random_state=0).fit(seen, 1 + (rows[:, 0] + draw.normal(size=60) > 0))
+    return from_sklearn(estimator, SPEC, bins=bins)
 
 
 @pytest.fixture
@@ -44,14 +52,25 @@ def _same(one, other):
         and getattr(one.forest, name).dtype == getattr(other.forest, name).dtype
         for name in FOREST_ARRAYS
     )
-    rest = [name for name in Classifier.__dataclass_fields__ if name not in ("forest", "bins")]
-    return arrays and all(getattr(one, name) == getattr(other, name) for name in rest)
+    rest = [name for name in Classifier.__dataclass_fields__ if name != "forest"]
+    return (
+        arrays
+        and _same_bins(one.forest.bins, other.forest.bins)
+        and all(getattr(one, name) == getattr(other, name) for name in rest)
+    )
+
+
+def _same_bins(one, other):
+    if one is None or other is None:
+        return one is other
+    same = all(np.array_equal(getattr(one, n), getattr(other, n)) for n in ("knot", "level"))
+    return same and one.top == other.top and one.knot.dtype == one.level.dtype == np.float32
 
 
 def test_round_trip_and_equal_bytes(saved, tmp_path):
     loaded = load_classifier(saved)
     assert _same(loaded, _classifier())
-    assert loaded.bins is None
+    assert loaded.forest.bins is None
     save_classifier(tmp_path / "again.npz", loaded)
     assert (tmp_path / "again.npz").read_bytes() == saved.read_bytes()
 
@@ -62,16 +81,96 @@ def test_numpy_reads_it_without_pickle(saved):
         assert arrays["threshold"].dtype == np.float32
 
 
-def test_bins_are_part_of_the_format_and_never_ignored(tmp_path):
-    edges = np.sort(np.random.default_rng(0).normal(size=(4, 7)).astype(np.float32), axis=1)
+@pytest.fixture
+def binned(tmp_path):
     path = tmp_path / "binned.npz"
-    save_classifier(path, _classifier(edges))
-    assert np.array_equal(load_classifier(path, allow_bins=True).bins, edges)
-    with pytest.raises(ModelFileError, match="binned features"):
-        load_classifier(path)
-    save_classifier(path, _classifier(edges[:, ::-1].copy()))
-    with pytest.raises(ModelFileError, match="rising edges"):
-        load_classifier(path, allow_bins=True)
+    save_classifier(path, _classifier(BINS))
+    return path
+
+
+def test_bins_make_the_round_trip(binned, saved, tmp_path):
+    loaded = load_classifier(binned)
+    assert _same(loaded, _classifier(BINS))
+    assert not _same(loaded, load_classifier(saved))
+    save_classifier(tmp_path / "again.npz", loaded)
+    assert (tmp_path / "again.npz").read_bytes() == binned.read_bytes()
+    with np.load(saved) as plain, np.load(binned) as more:
+        assert set(more.files) - set(plain.files) == {"bin_knot", "bin_level"}
+
+
+@pytest.mark.parametrize("name", ["bin_knot", "bin_level"])
+def test_half_of_the_bins_is_refused(binned, name):
+    _rewrite(binned, {name: None})
+    with pytest.raises(ModelFileError, match="without the members of a compdistort model"):
+        load_classifier(binned)
+
+
+def test_edges_instead_of_maps_are_refused(saved):
+    _rewrite(saved, {"bins": np.zeros((4, 7), np.float32)})
+    with pytest.raises(ModelFileError, match="without the members of a compdistort model"):
+        load_classifier(saved)
+
+
+def _with(name, index, value):
+    array = getattr(BINS, name).copy()
+    array[index] = value
+    return {f"bin_{name}": array}
+
+
+FORGED_BINS = {
+    "knots fall": (_with("knot", (0, 2), -0.75), "bins whose knots do not rise"),
+    "knots repeat": (_with("knot", (3, 1), -3), "bins whose knots do not rise"),
+    "knot NaN": (_with("knot", (1, 1), np.nan), "bins whose knots do not rise"),
+    "knot infinite": (_with("knot", (1, 3), np.inf), "bins whose knots do not rise"),
+    "level not whole": (_with("level", (1, 1), 40.5), "bins whose levels are not whole numbers that rise from 0"),
+    "levels fall": (_with("level", (1, 1), 210), "bins whose levels are not whole numbers that rise from 0"),
+    "first level": (_with("level", (0, 0), 1), "bins whose levels are not whole numbers that rise from 0"),
+    "level NaN": (_with("level", (0, 0), np.nan), "bins without levels"),
+    "last level": (_with("level", (2, 3), 254), "bins whose levels do not end at 255"),
+    "other top": (_with("level", (slice(None), 3), 256), "bins with the largest code 256, not 255 or 65535"),
+    "no level": ({"bin_level": np.zeros((0, 4), np.float32)}, "bins without levels"),
+    "one feature less": (
+        {"bin_knot": BINS.knot[:3], "bin_level": BINS.level[:3]},
+        r"bins of shapes \(3, 4\) and \(3, 4\) for 4 features",
+    ),
+    "other shapes": ({"bin_knot": BINS.knot[:, :3]}, r"bins of shapes \(4, 3\) and \(4, 4\) for 4 features"),
+    "many knots": (
+        {"bin_knot": np.tile(np.arange(256, dtype=np.float32), (4, 1)),
+         "bin_level": np.tile(np.arange(256, dtype=np.float32), (4, 1))},
+        r"bins of shapes \(4, 256\)",
+    ),
+    "maps of another forest": (_with("knot", (slice(None), 0), -3.5), r"threshold \S+ of feature \d is no edge"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORGED_BINS)
+def test_forged_bins_are_refused(binned, name):
+    changes, words = FORGED_BINS[name]
+    _rewrite(binned, changes)
+    with pytest.raises(ModelFileError, match=words) as caught:
+        load_classifier(binned)
+    assert "holds no valid forest" in str(caught.value)
+
+
+def test_a_threshold_beside_its_edge_is_refused(binned):
+    """One float32 away: the engines that read bins would round it, the others would not."""
+    threshold = _nodes(binned)["threshold"]
+    inner = int(np.flatnonzero(_nodes(binned)["feature"] >= 0)[0])
+    for direction in (-np.inf, np.inf):
+        moved = threshold.copy()
+        moved[inner] = np.nextafter(threshold[inner], np.float32(direction))
+        _rewrite(binned, {"threshold": moved})
+        with pytest.raises(ModelFileError, match="is no edge of its bins"):
+            load_classifier(binned)
+    _rewrite(binned, {"threshold": threshold})
+    assert _same(load_classifier(binned), _classifier(BINS))
+
+
+@pytest.mark.parametrize("report", [3, {}, {"kind": "uint8", "masks": []}, {"masks": {"pixels": "many"}}])
+def test_a_report_on_bins_that_cannot_be_said_is_refused(binned, report):
+    _rewrite(binned, {"meta": _meta(binned, training={"bins": report})})
+    with pytest.raises(ModelFileError, match="is damaged"):
+        load_classifier(binned)
 
 
 def test_missing_file(tmp_path):
@@ -139,11 +238,11 @@ def _meta(path, **changes):
     return np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
 
-def test_a_pickled_member_is_never_run(saved, tmp_path):
+def test_a_pickled_member_is_never_run(binned, tmp_path):
     marker = tmp_path / "ran"
-    _rewrite(saved, {"bins": np.array([_Bomb(marker)], object)}, sign=False)
-    with pytest.raises(ModelFileError, match="member bins is no plain array"):
-        load_classifier(saved, allow_bins=True)
+    _rewrite(binned, {"bin_knot": np.array([_Bomb(marker)], object)}, sign=False)
+    with pytest.raises(ModelFileError, match="member bin_knot is no plain array"):
+        load_classifier(binned)
     assert not marker.exists()
 
 
@@ -269,16 +368,17 @@ def test_a_chain_of_nodes_is_refused():
 def test_flipped_bytes_never_pass_as_another_forest(tmp_path, flips):
     """Either refused by name, or (a flip in what zip does not read) the very same classifier."""
     path = tmp_path / "model.npz"
-    save_classifier(path, _CLASSIFIER)
-    content = bytearray(path.read_bytes())
-    for where, value in flips:
-        content[int(where * len(content))] ^= value
-    path.write_bytes(content)
-    try:
-        loaded = load_classifier(path)
-    except ModelFileError:
-        return
-    assert _same(loaded, _CLASSIFIER)
+    for classifier in (_CLASSIFIER, _BINNED):
+        save_classifier(path, classifier)
+        content = bytearray(path.read_bytes())
+        for where, value in flips:
+            content[int(where * len(content))] ^= value
+        path.write_bytes(content)
+        try:
+            loaded = load_classifier(path)
+        except ModelFileError:
+            continue
+        assert _same(loaded, classifier)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -292,3 +392,4 @@ def test_random_bytes_are_refused(tmp_path, content):
 
 
 _CLASSIFIER = _classifier()
+_BINNED = _classifier(BINS)

@@ -12,7 +12,7 @@ from compdistort.backend.compiled import label as compiled
 from compdistort.backend.plain import label as plain
 from compdistort.errors import ConfigError
 from compdistort.features import FeatureSpec, build_bank
-from compdistort.forest import Classifier, default_spec, train_classifier
+from compdistort.forest import default_spec, train_classifier
 from compdistort.io.images import read_image
 from compdistort.segment import segment
 
@@ -184,10 +184,6 @@ def test_what_does_not_fit_is_refused(cpu_backend, classifier):
         segment(image[None], classifier, SegmentRule(foreground=1, connectivity=6), cpu_backend)
     with pytest.raises(ConfigError, match="class index 2 does not exist"):
         segment(image, classifier, SegmentRule(foreground=2), cpu_backend)
-    fields = {name: getattr(classifier, name) for name in Classifier.__dataclass_fields__}
-    binned = Classifier(**{**fields, "bins": np.zeros((8, 3), np.float32)})
-    with pytest.raises(ConfigError, match="binned features"):
-        segment(image, binned, SegmentRule(foreground=1), cpu_backend)
 
 
 ILASTIK = {

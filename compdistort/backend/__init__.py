@@ -112,7 +112,7 @@ def get_backend(device: Device | None = None, forest: str = "device", threads: i
     forest : str
         One of `FORESTS`. Results are the same; on a CPU engine both are the CPU.
     threads : int, optional
-        Threads on which the CPU votes for a device; default as many as this process may use cores.
+        Threads on which the CPU computes, or votes for a device; default as many as this process may use cores.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def get_backend(device: Device | None = None, forest: str = "device", threads: i
         return CupyBackend(open_device(choice.devices[0], host_threads=threads), voter=forest)
     from compdistort.backend.numpy_backend import NumpyBackend  # noqa: PLC0415
 
-    return NumpyBackend(jit=choice.name == "numba")
+    return NumpyBackend(jit=choice.name == "numba", threads=threads)
 
 
 def _choose_cuda(wanted: DeviceRequest, numbers: tuple[int, ...]) -> Choice:

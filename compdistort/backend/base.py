@@ -1,8 +1,8 @@
 """The backend protocol: what an engine can do.
 
 A backend is an argument, never a global. It imports no station of the pipeline: all it needs arrives in the
-frozen dataclasses of `compdistort.backend.records`, which this module offers too. Coarse verbs, each one family of
-loops or kernel launches over a whole image or batch; no array library leaks out of them.
+frozen dataclasses of `compdistort.backend.records` and `compdistort.backend.banks`, which this module offers too.
+Coarse verbs, each one family of loops or kernel launches over a whole image or batch; no array library leaks out.
 """
 
 from typing import Protocol, TypeVar
@@ -10,10 +10,18 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from compdistort.backend.banks import (
+    FilterBank,
+    SeparableBank,
+    SeparableScale,
+    WekaBank,
+    WekaScale,
+)
 from compdistort.backend.records import (
     MEASURE_COLUMNS,
     PARAMETERS,
-    FilterBank,
+    VOLUME_COLUMNS,
+    FeatureBins,
     FlatForest,
     Float32,
     Float64,
@@ -22,20 +30,18 @@ from compdistort.backend.records import (
     NoiseTables,
     PixelMaps,
     SegmentRule,
-    SeparableBank,
-    SeparableScale,
     UInt8,
     UInt16,
     UInt32,
     UInt64,
-    WekaBank,
-    WekaScale,
 )
 
 __all__ = [
     "MEASURE_COLUMNS",
     "PARAMETERS",
+    "VOLUME_COLUMNS",
     "Backend",
+    "FeatureBins",
     "FilterBank",
     "FlatForest",
     "Float32",
@@ -115,7 +121,14 @@ class Backend(Protocol[A]):
         ...
 
     def measure(self, labels: A) -> Float64:
-        """Measure the objects of a 2D label image: shape (n_objects, len(MEASURE_COLUMNS)), on the host."""
+        """Measure the objects of a label image, on the host: shape (n_objects, n_columns).
+
+        The columns are `MEASURE_COLUMNS` in 2D and `VOLUME_COLUMNS` in 3D.
+        """
+        ...
+
+    def image_probability(self, image: A, bank: FilterBank, forest: FlatForest, foreground: int) -> A:
+        """Return the probability of one class: float64 of the image's shape. Its features never exist all at once."""
         ...
 
     def image_objects(self, image: A, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
@@ -133,4 +146,8 @@ class Backend(Protocol[A]):
         replicates: range,
     ) -> list[Float64]:
         """From noise to object tables for a range of replicates: the fused verb, one table a replicate."""
+        ...
+
+    def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
+        """Return the host memory that one image of this shape takes in `image_objects`, beside image and results."""
         ...

@@ -7,6 +7,8 @@ done again alone. Verbs of many steps are one turn, so that a thread which waits
 """
 
 from functools import partial
+from importlib import import_module
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from compdistort.backend.device import features as _features
 from compdistort.backend.device import forest as _forest
 from compdistort.backend.device import noise as _noise
 from compdistort.backend.device.cuda import Cuda
+from compdistort.backend.device.streaming import pinned_bytes
 
 VOTERS = ("device", "cpu")
 """Where the forest may vote: on the device, or by the CPU engine from streamed feature planes."""
@@ -113,11 +116,25 @@ class CupyBackend:
         return self.cuda.in_turn(lambda: label.label_mask(self.cuda, mask, rule))
 
     def measure(self, labels: Any) -> Float64:
-        """Measure the objects of a 2D label image (see `Backend.measure`)."""
+        """Measure the objects of a label image (see `Backend.measure`).
+
+        A label volume is copied to the host and measured there by the CPU engine's loops.
+        """
         self._require(labels, (np.int32,), "labels")
-        if labels.ndim != 2:
-            raise ValueError(f"labels must have 2 axes (rows, columns), not {labels.ndim}")
+        if labels.ndim not in (2, 3):
+            raise ValueError(f"labels must have 2 or 3 axes ([planes,] rows, columns), not {labels.ndim}")
+        if labels.ndim == 3:
+            loops = import_module("compdistort.backend.compiled.measure")  # Numba is loaded only where it is needed
+            table: Float64 = loops.measure_objects(self.to_host(labels))
+            return table
         return self.cuda.in_turn(lambda: measure.measure_objects(self.cuda, labels))
+
+    def image_probability(self, image: Any, bank: FilterBank, forest: FlatForest, foreground: int) -> Any:
+        """Return the probability of one class (see `Backend.image_probability`)."""
+        self._require(image, _IMAGES, "image")
+        return self.cuda.in_turn(
+            lambda: _forest.image_probability(self.cuda, image, bank, forest, foreground, self.voter)
+        )
 
     def image_objects(self, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
         """Run one image from features to object table (see `Backend.image_objects`)."""
@@ -144,6 +161,10 @@ class CupyBackend:
 
         parts = (replicates[start : start + batch] for start in range(0, len(replicates), batch))
         return [table for part in parts for table in self.cuda.in_turn(partial(work, part))]
+
+    def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
+        """Return the host memory of one image in work: pinned pieces of features where the CPU votes."""
+        return pinned_bytes(forest.n_features, prod(shape)) if self.voter == "cpu" else 0
 
     def _complete(self, array: NDArray[Any]) -> Any:
         """Upload an array and wait until it is there."""

@@ -1,8 +1,9 @@
 """The CPU engine: compiled Numba loops, or their plain NumPy / SciPy twins (`jit=False`), with the same bits."""
 
 from importlib import import_module
+from math import prod
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,13 @@ from compdistort.backend.base import (
     WekaBank,
 )
 
+if TYPE_CHECKING:
+    from compdistort.backend.compiled.engine import Engine
+
 Array = NDArray[Any]
+
+IMAGES = (np.uint8, np.uint16, np.float32)
+"""Pixel types of images."""
 
 FAMILIES = ("accumulate", "convolve", "forest", "label", "measure", "noise", "weka")
 """Modules of `compdistort.backend.plain` and `compdistort.backend.compiled`."""
@@ -40,11 +47,14 @@ class NumpyBackend:
     ----------
     jit : bool
         True: compiled loops (name ``numba``). False: the slow, obvious twins (name ``numpy``).
+    threads : int, optional
+        Threads on which compiled loops share an image, or several; default as many as this process may use cores.
     """
 
-    def __init__(self, *, jit: bool = True) -> None:
+    def __init__(self, *, jit: bool = True, threads: int | None = None) -> None:
         self.name = "numba" if jit else "numpy"
         self._loops = _load_loops("compiled" if jit else "plain")
+        self._engine = _open_engine(threads) if jit else None
 
     def to_device(self, array: Array) -> Array:
         """Return the array, C-contiguous."""
@@ -79,7 +89,7 @@ class NumpyBackend:
 
     def feature_stack(self, image: Array, bank: FilterBank) -> Array:
         """Return the features of one image (see `Backend.feature_stack`)."""
-        _require(image, (np.uint8, np.uint16, np.float32), "image")
+        _require(image, IMAGES, "image")
         if isinstance(bank, WekaBank):
             out: Array = self._loops["weka"].weka_stack(image.astype(np.float32), bank)
         else:
@@ -110,17 +120,29 @@ class NumpyBackend:
         return out
 
     def measure(self, labels: Array) -> Float64:
-        """Measure the objects of a 2D label image (see `Backend.measure`)."""
+        """Measure the objects of a label image (see `Backend.measure`)."""
         _require(labels, (np.int32,), "labels")
-        if labels.ndim != 2:
-            raise ValueError(f"labels must have 2 axes (rows, columns), not {labels.ndim}")
+        if labels.ndim not in (2, 3):
+            raise ValueError(f"labels must have 2 or 3 axes ([planes,] rows, columns), not {labels.ndim}")
         out: Float64 = self._loops["measure"].measure_objects(labels)
         return out
 
+    def image_probability(self, image: Array, bank: FilterBank, forest: FlatForest, foreground: int) -> Array:
+        """Return the probability of one class (see `Backend.image_probability`)."""
+        _require(image, IMAGES, "image")
+        foreground = range(forest.n_classes)[foreground]
+        if self._engine is not None:
+            return self._engine.probability(image, bank, forest, foreground)
+        every: Array = self.forest_proba(self.feature_stack(image, bank), forest)
+        found: Array = every[foreground]
+        return found
+
     def image_objects(self, image: Array, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
         """Run one image from features to object table (see `Backend.image_objects`)."""
-        proba = self.forest_proba(self.feature_stack(image, bank), forest)
-        labels = self.label(self.threshold(proba[rule.foreground], rule), rule)
+        _require(image, IMAGES, "image")
+        if self._engine is not None:
+            return self._engine.objects(image, bank, forest, rule)
+        labels = self.label(self.threshold(self.image_probability(image, bank, forest, rule.foreground), rule), rule)
         return ImageObjects(labels=labels, values=self.measure(labels))
 
     def replicate_tables(
@@ -134,13 +156,32 @@ class NumpyBackend:
         replicates: range,
     ) -> list[Float64]:
         """From noise to object tables (see `Backend.replicate_tables`)."""
-        tables = []
-        for index in replicates:
+        _require(raw, (np.uint16,), "raw")
+
+        def table(index: int) -> Float64:
             image = self.replicate(raw, noise, key, range(index, index + 1))[0]
-            tables.append(self.image_objects(image, bank, forest, rule).values)
-        return tables
+            if self._engine is not None:
+                return self._engine.table(image, bank, forest, rule)
+            return self.image_objects(image, bank, forest, rule).values
+
+        if self._engine is not None:
+            return self._engine.each(replicates, table, raw.nbytes)
+        return [table(index) for index in replicates]
+
+    def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
+        """Return the memory of one image in work (see `Backend.working_bytes`)."""
+        if self._engine is not None:
+            return self._engine.working_bytes(shape, bank, forest)
+        return prod(shape) * (2 * 4 * len(bank.names) + 8 * forest.n_classes)
 
 
 def _load_loops(package: str) -> dict[str, ModuleType]:
     """Import every family of loops of ``plain`` or ``compiled``."""
     return {name: import_module(f"compdistort.backend.{package}.{name}") for name in FAMILIES}
+
+
+def _open_engine(threads: int | None) -> "Engine":
+    """Import the fused engine, which compiles."""
+    from compdistort.backend.compiled.engine import Engine  # noqa: PLC0415
+
+    return Engine(threads)

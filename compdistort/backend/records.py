@@ -1,4 +1,4 @@
-"""The plain data that every backend reads and gives: array types, tables, filter banks, forests, rules.
+"""The plain data that every backend reads and gives: array types, tables, forests, rules; filter banks are in `banks`.
 
 All arrays are made once on the host. `compdistort.backend.base` offers all names of this module.
 
@@ -25,7 +25,13 @@ PARAMETERS = (
 """The 19 object parameters of Pomarico et al. (2022), under ImageJ's column names."""
 
 MEASURE_COLUMNS = ("XStart", "YStart", *PARAMETERS, "X", "Y", "BX", "BY", "Width", "Height")
-"""Columns of the array that the verb `measure` returns."""
+"""Columns of the array that the verb `measure` returns for a 2D label image."""
+
+VOLUME_COLUMNS = (
+    "XStart", "YStart", "ZStart", "Volume", "XM", "YM", "ZM", "BX", "BY", "BZ", "Width", "Height", "Depth",
+)  # fmt: skip
+"""Columns of the array that the verb `measure` returns for a 3D label image: first voxel in raster order, volume in
+voxels, centre of mass, and bounding box; x right, y down, z through the planes, in voxels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,90 +85,22 @@ class NoiseTables:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeparableScale:
-    """Half kernels (taps 0..r, float32, computed in float64) of one sigma.
+class FeatureBins:
+    """Monotone, piecewise-linear maps from features to small whole numbers (codes), one a feature.
 
     Attributes
     ----------
-    sigma_px : float
-        The scale that the user named, in pixels.
-    presmooth : ndarray of shape (r + 1,), float32, or None
-        Even kernel applied along every axis first (preset `ilastik`).
-    smooth, second, narrow : ndarray of shape (r + 1,), float32
-        Even kernels: Gaussian, second derivative, and the narrower Gaussian of the difference of Gaussians.
-    first : ndarray of shape (r + 1,), float32
-        Odd kernel: response ``sum_k first[k] (x[+k] - x[-k])``; ``first[0]`` is 0.
+    top : int
+        Largest code: 255 (codes are uint8) or 65535 (uint16); the smallest is 0.
+    knot : ndarray of shape (n_features, n_knots), float32
+        Strictly rising feature values; two knots make an affine map. Features beyond them get code 0 or `top`.
+    level : ndarray of shape (n_features, n_knots), float32
+        Codes at the knots, strictly rising whole numbers from 0 to `top`.
     """
 
-    sigma_px: float
-    presmooth: Float32 | None
-    smooth: Float32
-    first: Float32
-    second: Float32
-    narrow: Float32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeparableBank:
-    """A feature set of separable filters (GS, LoG, GGM, DoG) in 2D or 3D.
-
-    Attributes
-    ----------
-    names : tuple of str
-        One name a feature, e.g. ``GS_s1.0``.
-    columns : tuple of (str, int)
-        Operator (``GS``, ``LoG``, ``GGM``, ``DoG``) and index into `scales`, one a feature.
-    scales : tuple of SeparableScale
-        The distinct scales.
-    border : str
-        ``"mirror"`` (d c b | a b c d | c b a) or ``"reflect"`` (c b a | a b c d | d c b).
-    """
-
-    names: tuple[str, ...]
-    columns: tuple[tuple[str, int], ...]
-    scales: tuple[SeparableScale, ...]
-    border: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WekaScale:
-    """ImageJ's accurate Gaussian of one Weka sigma.
-
-    Attributes
-    ----------
-    sigma : float
-        Weka's "sigma"; the standard deviation used is 0.4 sigma pixels.
-    kernel : ndarray of shape (r,), float32
-        Half kernel g_0..g_{r-1}, edge-corrected and normalised.
-    tail : ndarray of shape (r,), float32
-        Tail sums T_i that stand for the repeated edge pixel.
-    """
-
-    sigma: float
-    kernel: Float32
-    tail: Float32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WekaBank:
-    """The 2D Trainable Weka set: Gaussian blur, Hessian, Sobel, difference of Gaussians.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Plane names in Weka's order (70 of them for the default sigmas).
-    scales : tuple of WekaScale
-        The sigmas 1, 2, 4, ... in order.
-    with_sigma_zero : bool
-        Whether the unblurred Sobel and Hessian planes are part of the set.
-    """
-
-    names: tuple[str, ...]
-    scales: tuple[WekaScale, ...]
-    with_sigma_zero: bool
-
-
-FilterBank = SeparableBank | WekaBank
+    top: int
+    knot: Float32
+    level: Float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +123,9 @@ class FlatForest:
         Class probabilities, exactly scikit-learn's.
     n_features : int
         Features the forest expects.
+    bins : FeatureBins or None
+        Where given, the forest was grown on these codes. Its thresholds are feature values all the same (the largest
+        float32 that gets no higher code), so that every engine may ignore the bins; one that uses them is faster.
     """
 
     feature: NDArray[np.int16]
@@ -194,6 +135,7 @@ class FlatForest:
     depth: Int32
     leaf_value: Float64
     n_features: int
+    bins: FeatureBins | None = None
 
     @property
     def n_trees(self) -> int:
@@ -247,9 +189,9 @@ class ImageObjects:
 
     Attributes
     ----------
-    labels : ndarray of shape (rows, columns), int32
+    labels : ndarray of shape ([planes,] rows, columns), int32
         Object ids 1..n in raster order of their first pixel; 0 = background.
-    values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
+    values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)) or, in 3D, (n_objects, len(VOLUME_COLUMNS)), float64
         One row an object, in the order of the ids.
     """
 

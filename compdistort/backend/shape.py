@@ -11,12 +11,15 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import MEASURE_COLUMNS, Float64, Int32
+from compdistort.backend.base import MEASURE_COLUMNS, VOLUME_COLUMNS, Float64, Int32
 
 Int64 = NDArray[np.int64]
 
 MAX_SIDE = 65536
-"""Largest side of an image in pixels: up to here sums of squared coordinates fit int64."""
+"""Largest side of a 2D image in pixels: up to here sums of squared coordinates fit int64.
+
+A volume has no such limit: its sums are of coordinates only, and fit for any volume that a machine can hold.
+"""
 
 COUNTS = (
     "x_start", "y_start", "area", "sx", "sy", "sxx", "syy", "sxy", "x_min", "y_min", "x_max", "y_max",
@@ -26,6 +29,12 @@ COUNTS = (
 first and last column and row; outline length and counted corners; twice the hull's area; the two ends of the Feret
 diameter in hull order; and of the hull edge with the smallest caliper width, the largest cross product with a hull
 vertex and the squared length (width = cross / sqrt(len2))."""
+
+VOLUME_COUNTS = (
+    "x_start", "y_start", "z_start", "volume", "sx", "sy", "sz", "x_min", "y_min", "z_min", "x_max", "y_max", "z_max",
+)  # fmt: skip
+"""Columns of the integer array of 3D objects: first voxel in raster order; voxels; sums of x, y, z over voxel indices;
+first and last column, row and plane."""
 
 ROUNDED_SQRT_PI = 1.772453851
 ROUNDED_TWELFTH = 0.08333333
@@ -38,7 +47,7 @@ def count_objects(labels: Int32) -> int:
 
     Parameters
     ----------
-    labels : ndarray of shape (rows, columns), int32
+    labels : ndarray of shape ([planes,] rows, columns), int32
         Object ids; 0 = background.
 
     Returns
@@ -49,7 +58,7 @@ def count_objects(labels: Int32) -> int:
     Raises
     ------
     ValueError
-        If a side exceeds `MAX_SIDE`, or an id is negative or larger than the number of pixels.
+        If a side of a 2D image exceeds `MAX_SIDE`, or an id is negative or larger than the number of pixels.
     """
     low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
     return checked_count(labels.shape, low, high)
@@ -57,7 +66,7 @@ def count_objects(labels: Int32) -> int:
 
 def checked_count(shape: tuple[int, ...], low: int, high: int) -> int:
     """Return the number of objects from the smallest and largest id (see `count_objects`)."""
-    if max(shape) > MAX_SIDE:
+    if len(shape) == 2 and max(shape) > MAX_SIDE:
         raise ValueError(f"labels of shape {shape} are too large to measure; at most {MAX_SIDE} pixels a side")
     if low < 0 or high > prod(shape):
         raise ids_out_of_order()
@@ -92,6 +101,30 @@ def table_from_counts(counts: Int64) -> Float64:
     for i, name in enumerate(MEASURE_COLUMNS):
         table[:, i] = columns[name]
     return table
+
+
+def table_from_volume_counts(counts: Int64) -> Float64:
+    """Return the table of 3D objects.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_objects, len(VOLUME_COUNTS)), int64
+        What an engine counted, voxel indices absolute.
+
+    Returns
+    -------
+    ndarray of shape (n_objects, len(VOLUME_COLUMNS)), float64
+        Lengths in voxels; a voxel's centre lies at its index + 0.5, as in 2D.
+    """
+    q = {name: counts[:, i] for i, name in enumerate(VOLUME_COUNTS)}
+    volume = q["volume"].astype(np.float64)
+    columns = {"Volume": volume}
+    for axis, extent in (("x", "Width"), ("y", "Height"), ("z", "Depth")):
+        columns[f"{axis.upper()}Start"] = q[f"{axis}_start"].astype(np.float64)
+        columns[f"{axis.upper()}M"] = q[f"s{axis}"] / volume + 0.5
+        columns[f"B{axis.upper()}"] = q[f"{axis}_min"].astype(np.float64)
+        columns[extent] = (q[f"{axis}_max"] - q[f"{axis}_min"] + 1).astype(np.float64)
+    return np.stack([columns[name] for name in VOLUME_COLUMNS], axis=1)
 
 
 def _sizes(q: dict[str, Int64]) -> dict[str, Float64]:

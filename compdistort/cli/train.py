@@ -31,6 +31,10 @@ def train(
     balanced: Annotated[
         bool, typer.Option("--balance/--no-balance", help="Every class weighs the same (Weka and ilastik: no).")
     ] = True,
+    bins: Annotated[
+        str,
+        typer.Option("--bins", help="uint8 or uint16: round features to such codes (faster); says what that changes."),
+    ] = "none",
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the forest.")] = 0,
     device: Annotated[str | None, DEVICE_OPTION] = None,
     forest: Annotated[str, FOREST_OPTION] = "device",
@@ -42,10 +46,17 @@ def train(
     judged; the forest that is written is trained on all of them.
     """
     # Imported here: `compdistort --help` must not load SciPy and the image codecs.
-    from compdistort.pipeline.training import TrainOptions, describe_training, train_files  # noqa: PLC0415
+    from compdistort.pipeline.training import TrainOptions, train_files  # noqa: PLC0415
+    from compdistort.pipeline.training_words import describe_training  # noqa: PLC0415
 
     options = TrainOptions(
-        preset=preset, set_name=name, sigmas=tuple(sigma or ()), foreground=foreground, seed=seed, balanced=balanced
+        preset=preset,
+        set_name=name,
+        sigmas=tuple(sigma or ()),
+        foreground=foreground,
+        seed=seed,
+        balanced=balanced,
+        bins=bins,
     )
     result = train_files(
         raw, labels, out, options, held_out=held_out or (), device=chosen_device(device), forest=forest
@@ -79,7 +90,8 @@ def segment(
 ) -> None:
     """Segment an image with a trained classifier; print the number of objects and their total area."""
     # Imported here: `compdistort --help` must not load SciPy and the image codecs.
-    from compdistort.pipeline.training import SegmentOptions, describe_segmentation, segment_file  # noqa: PLC0415
+    from compdistort.pipeline.training import SegmentOptions, segment_file  # noqa: PLC0415
+    from compdistort.pipeline.training_words import describe_segmentation  # noqa: PLC0415
 
     options = SegmentOptions(
         threshold=threshold,

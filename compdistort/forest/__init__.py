@@ -1,5 +1,6 @@
 """The pixel classifier: trained with scikit-learn on sparse annotations, run from plain arrays, saved as such."""
 
+from compdistort.forest.bin_effect import BinsReport, MaskEffect, describe_bins
 from compdistort.forest.classifier import Classifier, from_sklearn
 from compdistort.forest.flatten import flatten
 from compdistort.forest.model_file import load_classifier, save_classifier
@@ -9,11 +10,14 @@ from compdistort.forest.train import train_classifier
 
 __all__ = [
     "PRESETS",
+    "BinsReport",
     "Classifier",
     "HeldOut",
+    "MaskEffect",
     "Preset",
     "TrainingReport",
     "default_spec",
+    "describe_bins",
     "flatten",
     "from_sklearn",
     "load_classifier",

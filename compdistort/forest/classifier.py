@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from compdistort.backend.base import FlatForest, Float32
+from compdistort.backend.base import FeatureBins, FlatForest
+from compdistort.backend.plain.codes import forest_on_bins
 from compdistort.errors import ConfigError
 from compdistort.features import FeatureSpec, feature_names
+from compdistort.forest.bins import bin_problem
 from compdistort.forest.flatten import flatten
 
 MAX_CLASS_VALUE = 255
@@ -31,8 +33,6 @@ class Classifier:
         Index of the class whose objects are measured.
     ndim : int
         Axes of the images that it was trained on, 2 or 3.
-    bins : ndarray of shape (n_features, n_edges), float32, or None
-        Where given, the forest was trained on the number of edges below a feature instead of on the feature itself.
     training : dict
         JSON-ready report of the training.
 
@@ -48,7 +48,6 @@ class Classifier:
     class_values: tuple[int, ...]
     foreground: int
     ndim: int = 2
-    bins: Float32 | None = None
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,13 +106,14 @@ def from_sklearn(
     foreground: int | None = None,
     class_names: tuple[str, ...] | None = None,
     ndim: int = 2,
+    bins: FeatureBins | None = None,
 ) -> Classifier:
     """Import a scikit-learn forest that was fitted elsewhere, in this process.
 
     Parameters
     ----------
     estimator : RandomForestClassifier or ExtraTreesClassifier
-        Fitted on the float32 features of `features`, in their order, with one label a pixel.
+        Fitted on the float32 features of `features`, in their order, or on their codes, with one label a pixel.
     features : FeatureSpec
         The features.
     foreground : int, optional
@@ -122,6 +122,8 @@ def from_sklearn(
         One a class, in the order of ``estimator.classes_``.
     ndim : int
         Axes of the images, 2 or 3.
+    bins : FeatureBins, optional
+        Where given, `estimator` was fitted on the codes that these maps make of the features.
 
     Returns
     -------
@@ -132,9 +134,9 @@ def from_sklearn(
     Raises
     ------
     ConfigError
-        If it is no such forest, or does not fit the features.
+        If it is no such forest, or does not fit the features or the bins.
     """
-    forest = flatten(estimator)
+    forest = flatten(estimator) if bins is None else _on_bins(flatten(estimator), bins)
     labels = np.asarray(estimator.classes_)
     numeric = np.issubdtype(labels.dtype, np.integer) and labels.min() >= 1 and labels.max() <= MAX_CLASS_VALUE
     values = tuple(int(v) for v in labels) if numeric else tuple(range(1, labels.size + 1))
@@ -148,3 +150,15 @@ def from_sklearn(
         ndim=ndim,
         training={"source": f"imported from scikit-learn, {type(estimator).__name__}", "n_trees": forest.n_trees},
     )
+
+
+def _on_bins(forest: FlatForest, bins: FeatureBins) -> FlatForest:
+    problem = bin_problem(bins, forest.n_features)
+    if problem:
+        raise ConfigError(problem, "give the maps to codes that the forest was fitted on")
+    if (forest.threshold[forest.feature >= 0] >= bins.top).any():
+        raise ConfigError(
+            f"a threshold of the forest is {forest.threshold.max():g}, the largest code is {bins.top}",
+            "give the maps to codes that the forest was fitted on",
+        )
+    return forest_on_bins(forest, bins)

@@ -1,8 +1,10 @@
 """The model file: a zip of plain, uncompressed ``.npy`` arrays, which ``numpy.load`` reads with ``allow_pickle=False``.
 
-Members: ``meta`` (JSON as uint8), `feature`, `threshold`, `left`, `root`, `leaf_value`, optionally `bins`, and
-``blake2b``, a digest over all others. Nothing of a file is ever executed: no pickle, no evaluated header. Uncompressed
-members cannot be larger than the file, so a small file cannot ask for much memory.
+Members: ``meta`` (JSON as uint8), `feature`, `threshold`, `left`, `root`, `leaf_value`, for a forest on bins also
+``bin_knot`` and ``bin_level``, and ``blake2b``, a digest over all others. A program from before there were bins refuses
+a file with these two members, and a file without them is what such a program writes: hence one version. Nothing of a
+file is ever executed: no pickle, no evaluated header. Uncompressed members cannot be larger than the file, so a small
+file cannot ask for much memory.
 """
 
 import hashlib
@@ -17,8 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compdistort.backend.base import FeatureBins
 from compdistort.errors import CompdistortError, ModelFileError
 from compdistort.features import FeatureSpec
+from compdistort.forest.bin_effect import describe_bins
 from compdistort.forest.classifier import Classifier
 from compdistort.forest.validate import build_forest
 from compdistort.io.files import atomic_path, resource_errors
@@ -28,9 +32,9 @@ VERSION = 1
 MAX_BYTES = 1 << 30
 
 _ARRAYS = {"feature": "<i2", "threshold": "<f4", "left": "<i4", "root": "<i4", "leaf_value": "<f8"}
-_OPTIONAL = {"bins": "<f4"}
-_DTYPES = {"meta": "|u1", **_ARRAYS, **_OPTIONAL, "blake2b": "|u1"}
-_AXES = {"leaf_value": 2, "bins": 2}
+_BINS = {"bin_knot": "<f4", "bin_level": "<f4"}
+_DTYPES = {"meta": "|u1", **_ARRAYS, **_BINS, "blake2b": "|u1"}
+_AXES = {"leaf_value": 2, "bin_knot": 2, "bin_level": 2}
 _HEADER = re.compile(rb"\{'descr': '([<|][a-z][0-9])', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n")
 _STRANGERS = {
     b"\x80": "a Python pickle", b"\x1f\x8b": "a gzip file (joblib?)", b"BZh": "a bzip2 file (joblib?)",
@@ -62,8 +66,10 @@ def save_classifier(path: Path | str, classifier: Classifier) -> None:
     """
     members = {"meta": np.frombuffer(json.dumps(_meta(classifier), sort_keys=True).encode(), np.uint8)}
     members |= {name: getattr(classifier.forest, name).astype(dtype) for name, dtype in _ARRAYS.items()}
-    if classifier.bins is not None:
-        members["bins"] = classifier.bins.astype(_OPTIONAL["bins"])
+    bins = classifier.forest.bins
+    if bins is not None:
+        members["bin_knot"] = bins.knot.astype(_BINS["bin_knot"])
+        members["bin_level"] = bins.level.astype(_BINS["bin_level"])
     members["blake2b"] = _digest(members)
     with atomic_path(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name, array in members.items():
@@ -72,16 +78,13 @@ def save_classifier(path: Path | str, classifier: Classifier) -> None:
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue())
 
 
-def load_classifier(path: Path | str, *, allow_bins: bool = False) -> Classifier:
+def load_classifier(path: Path | str) -> Classifier:
     """Read a classifier; whatever the file holds, nothing of it is executed.
 
     Parameters
     ----------
     path : Path or str
         Model file.
-    allow_bins : bool
-        Accept a forest that was trained on binned features. The engines of this version read unbinned features, so
-        that running such a forest on them would give wrong masks.
 
     Returns
     -------
@@ -99,17 +102,12 @@ def load_classifier(path: Path | str, *, allow_bins: bool = False) -> Classifier
         if not path.is_file():
             raise ModelFileError(f"{path}: does not exist", "correct the path, or make it with `compdistort train`")
         try:
-            classifier = _assemble(_read_members(_content(path)))
+            return _assemble(_read_members(_content(path)))
         except CompdistortError as error:
             remedy = error.remedy or _RETRAIN
             raise ModelFileError(f"{path}: {error.what}", remedy) from error
         except _DAMAGE as error:
             raise ModelFileError(f"{path}: is damaged ({error})", f"get the file again, or {_RETRAIN}") from error
-    if classifier.bins is not None and not allow_bins:
-        raise ModelFileError(
-            f"{path}: was trained on binned features, which this version cannot run", "use a newer version, or retrain"
-        )
-    return classifier
 
 
 def _meta(classifier: Classifier) -> dict[str, Any]:
@@ -155,7 +153,8 @@ def _read_members(content: bytes) -> dict[str, NDArray[Any]]:
         infos = archive.infolist()
         names = [info.filename.removesuffix(".npy") for info in infos]
         needed = {"meta", "blake2b", *_ARRAYS}
-        if len(set(names)) != len(names) or not needed <= set(names) <= set(_DTYPES):
+        given = set(names)
+        if len(given) != len(names) or given not in (needed, needed | set(_BINS)):
             raise ModelFileError("is a zip file without the members of a compdistort model")
         if any(info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size for info in infos):
             raise ModelFileError("has compressed members, which a compdistort model never has")
@@ -202,6 +201,7 @@ def _assemble(members: dict[str, NDArray[Any]]) -> Classifier:
         root=members["root"],
         leaf_value=members["leaf_value"],
         n_features=int(meta["n_features"]),
+        bins=_bins_of(members),
     )
     return Classifier(
         features=FeatureSpec.from_dict(meta["features"]),
@@ -210,14 +210,23 @@ def _assemble(members: dict[str, NDArray[Any]]) -> Classifier:
         class_values=tuple(int(value) for value in meta["class_values"]),
         foreground=int(meta["foreground"]),
         ndim=int(meta["ndim"]),
-        bins=_check_bins(members.get("bins"), forest.n_features),
-        training=dict(meta["training"]),
+        training=_training_of(meta),
     )
 
 
-def _check_bins(bins: NDArray[np.float32] | None, n_features: int) -> NDArray[np.float32] | None:
-    if bins is None:
+def _training_of(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return the training report of a file; what it says of bins must be sayable, or it is damaged."""
+    training = dict(meta["training"])
+    if "bins" in training:
+        describe_bins(training["bins"])
+    return training
+
+
+def _bins_of(members: dict[str, NDArray[Any]]) -> FeatureBins | None:
+    """Return the bins of a file, to be checked with the forest; the largest code is the largest level."""
+    if "bin_knot" not in members:
         return None
-    if len(bins) != n_features or not np.isfinite(bins).all() or not (np.diff(bins, axis=1) >= 0).all():
-        raise ModelFileError("holds bins that are not rising edges for each feature")
-    return bins
+    level = members["bin_level"]
+    if not (level.size and np.isfinite(level).all()):
+        raise ModelFileError("holds no valid forest (bins without levels)")
+    return FeatureBins(top=int(level.max()), knot=members["bin_knot"], level=level)

@@ -6,6 +6,7 @@ from typing import Any
 
 from compdistort.backend.base import Float64, UInt8
 from compdistort.features import FeatureSpec
+from compdistort.forest.bin_effect import BinsReport
 
 _POOR = 0.9
 _MANY_OOB_ERRORS = 0.1
@@ -90,6 +91,8 @@ class TrainingReport:
         None where no such estimate was possible.
     warnings : tuple of str
         What a reader must know.
+    bins : BinsReport or None
+        What bins change; None for a forest on float32 features.
     """
 
     features: FeatureSpec
@@ -103,6 +106,7 @@ class TrainingReport:
     oob_error: float | None
     held_out: HeldOut | None
     warnings: tuple[str, ...]
+    bins: BinsReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready data."""
@@ -119,6 +123,7 @@ class TrainingReport:
             "oob_error": self.oob_error,
             "held_out": held_out,
             "warnings": list(self.warnings),
+            **({} if self.bins is None else {"bins": self.bins.to_dict()}),
         }
 
 

@@ -29,20 +29,25 @@ class Rows:
         One row a pixel.
     pixels : Annotated
         Where they are, and their values.
+    sample : ndarray of shape (n_sample, n_features), float32
+        Features of pixels spread over the images, annotated or not; no rows where none were asked for.
     """
 
     features: Float32
     pixels: Annotated
+    sample: Float32
 
     def take(self, chosen: NDArray[np.bool_]) -> "Rows":
         """Return the chosen pixels; `chosen` is bool of shape (n_pixels,)."""
         pixels = Annotated(
             image=self.pixels.image[chosen], place=self.pixels.place[chosen], value=self.pixels.value[chosen]
         )
-        return Rows(features=self.features[chosen], pixels=pixels)
+        return Rows(features=self.features[chosen], pixels=pixels, sample=self.sample)
 
 
-def collect_rows(images: Sequence[Image], labels: Sequence[UInt8], spec: FeatureSpec, backend: Backend[Any]) -> Rows:
+def collect_rows(
+    images: Sequence[Image], labels: Sequence[UInt8], spec: FeatureSpec, backend: Backend[Any], *, n_sample: int = 0
+) -> Rows:
     """Return the features of every annotated pixel, computed on whole images.
 
     Parameters
@@ -55,6 +60,8 @@ def collect_rows(images: Sequence[Image], labels: Sequence[UInt8], spec: Feature
         Features.
     backend : Backend
         Engine.
+    n_sample : int
+        At most so many pixels of each image, evenly spaced in raster order, make `Rows.sample`.
 
     Returns
     -------
@@ -66,13 +73,15 @@ def collect_rows(images: Sequence[Image], labels: Sequence[UInt8], spec: Feature
     InputError
         If a feature is not finite on an annotated pixel.
     """
-    features, places, values, owners = [], [], [], []
+    features, places, values, owners, samples = [], [], [], [], []
     for k, (image, label) in enumerate(zip(images, labels, strict=True)):
         bank = build_bank(spec, image.ndim, image.shape)
         stack = backend.to_host(backend.feature_stack(backend.to_device(image), bank))
         where = np.nonzero(label)
-        planes = stack.reshape(len(stack), -1)[:, np.flatnonzero(label)]
-        features.append(np.ascontiguousarray(planes.T, dtype=np.float32))
+        planes = stack.reshape(len(stack), -1)
+        features.append(np.ascontiguousarray(planes[:, np.flatnonzero(label)].T, dtype=np.float32))
+        spread = np.linspace(0, image.size - 1, min(n_sample, image.size)).astype(np.int64)
+        samples.append(np.ascontiguousarray(planes[:, spread].T, dtype=np.float32))
         places.append(np.column_stack(where))
         values.append(label[where])
         owners.append(np.full(where[0].size, k))
@@ -81,7 +90,7 @@ def collect_rows(images: Sequence[Image], labels: Sequence[UInt8], spec: Feature
     pixels = Annotated(
         image=np.concatenate(owners), place=np.concatenate(places), value=np.concatenate(values).astype(np.uint8)
     )
-    return Rows(features=rows, pixels=pixels)
+    return Rows(features=rows, pixels=pixels, sample=np.concatenate(samples))
 
 
 def check_annotations(labels: Image, shape: tuple[int, ...], what: str = "annotations") -> UInt8:

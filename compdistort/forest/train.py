@@ -4,31 +4,25 @@ scikit-learn grows the trees. The forest that is returned has seen every annotat
 from a forest of the same kind and seed that has not seen the pixels it is judged on.
 """
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from compdistort.backend.base import Backend, FlatForest, Float64, UInt8
+from compdistort.backend.base import Backend, FeatureBins, FlatForest, Float64, SegmentRule, UInt8
 from compdistort.errors import AnnotationError, ConfigError
-from compdistort.features import FeatureSpec
+from compdistort.features import FeatureSpec, feature_names
+from compdistort.forest.bin_effect import Scenes, compare_with_float
+from compdistort.forest.bins import NONE, check_kind, fit_bins
 from compdistort.forest.classifier import Classifier, foreground_index
-from compdistort.forest.flatten import flatten
+from compdistort.forest.grow import Recipe, grow, out_of_bag
 from compdistort.forest.holdout import split_blocks
-from compdistort.forest.presets import build_estimator
 from compdistort.forest.report import Classes, HeldOut, TrainingReport, judge, weaknesses
 from compdistort.forest.rows import Image, Rows, check_annotations, check_classes, collect_rows
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How a forest is grown: preset, seed, and whether classes weigh the same."""
-
-    preset: str
-    seed: int
-    balanced: bool
+N_SAMPLE = 1 << 16
+"""Pixels of an image from which the range of its features is taken, where they become codes."""
 
 
 def train_classifier(
@@ -43,6 +37,8 @@ def train_classifier(
     held_out: Image | Sequence[Image] | None = None,
     class_names: Sequence[str] | None = None,
     balanced: bool = True,
+    bins: str = "none",
+    rule: SegmentRule | None = None,
 ) -> tuple[Classifier, TrainingReport]:
     """Train a random forest on sparse annotations.
 
@@ -69,6 +65,12 @@ def train_classifier(
         One a class in the order of their values.
     balanced : bool
         Every class weighs the same, however many pixels were drawn of it. Weka and ilastik do not do this.
+    bins : str
+        ``none``, or ``uint16`` or ``uint8``: the forest is grown on features rounded to such codes (see `fit_bins`),
+        and two more forests are grown to report what this changes.
+    rule : SegmentRule, optional
+        How masks are made for that report; its class is replaced by `foreground`. Default: P >= 0.5, 8-connected in 2D,
+        6-connected in 3D.
 
     Returns
     -------
@@ -82,22 +84,26 @@ def train_classifier(
     AnnotationError
         If annotations do not fit the images or cannot train a classifier.
     ConfigError
-        If the preset or the foreground value does not exist, or the features do not fit the images.
+        If the preset, the bins or the foreground value do not exist, or the features do not fit the images.
+    InputError
+        If a feature is not finite on an annotated pixel or, with bins, on a pixel of the images.
     """
+    check_kind(bins)
     pictures = _as_list(images)
     drawn = _checked(labels, pictures, "annotations")
     classes = _classes(drawn, class_names, foreground)
     test = None if held_out is None else _held_out_rows(held_out, drawn, pictures, spec, backend, classes)
-    rows = collect_rows(pictures, drawn, spec, backend)
     recipe = Recipe(preset=preset, seed=seed, balanced=balanced)
-    estimator = _fit(rows, recipe, oob=True)
-    oob_error, oob_note = _out_of_bag(estimator, rows)
-    forest = flatten(estimator)
+    rows = collect_rows(pictures, drawn, spec, backend, n_sample=0 if bins == NONE else N_SAMPLE)
+    fitted = None if bins == NONE else fit_bins(bins, rows.sample, rows.features, feature_names(spec))
+    maps = None if fitted is None else fitted.maps
+    estimator, forest = grow(rows, recipe, maps, oob=True)
+    oob_error, oob_note = out_of_bag(estimator, rows)
     if test is None:
-        quality, why_not = _judge_split(rows, recipe, backend, classes)
+        quality, why_not = _judge_split(rows, recipe, maps, backend, classes)
     else:
-        quality = _judge(forest, test, backend, classes, "given annotations that were not trained on")
-        why_not = ""
+        quality, why_not = _judge(forest, test, backend, classes, "given annotations that were not trained on"), ""
+    scenes = Scenes(images=pictures, spec=spec, rule=_rule_of(rule, classes, pictures[0].ndim), backend=backend)
     report = TrainingReport(
         features=spec,
         image_dtype=pictures[0].dtype.name,
@@ -110,6 +116,7 @@ def train_classifier(
         oob_error=oob_error,
         held_out=quality,
         warnings=(*oob_note, *weaknesses(oob_error, quality, why_not)),
+        bins=None if fitted is None else compare_with_float(forest, fitted, rows, recipe, scenes),
     )
     classifier = Classifier(
         features=spec,
@@ -121,6 +128,11 @@ def train_classifier(
         training=report.to_dict(),
     )
     return classifier, report
+
+
+def _rule_of(rule: SegmentRule | None, classes: Classes, ndim: int) -> SegmentRule:
+    chosen = rule or SegmentRule(foreground=0, connectivity=8 if ndim == 2 else 6)
+    return replace(chosen, foreground=classes.foreground)
 
 
 def _as_list(images: Image | Sequence[Image]) -> list[Image]:
@@ -136,30 +148,6 @@ def _checked(labels: Image | Sequence[Image], pictures: list[Image], what: str) 
     if len(drawn) != len(pictures):
         raise AnnotationError(f"{len(drawn)} {what} for {len(pictures)} images", "give one for each image, in order")
     return [check_annotations(a, p.shape, what) for a, p in zip(drawn, pictures, strict=True)]
-
-
-def _fit(rows: Rows, recipe: Recipe, *, oob: bool) -> Any:
-    estimator = build_estimator(recipe.preset, recipe.seed, balanced=recipe.balanced, oob=oob)
-    with warnings.catch_warnings():
-        # Said in our own words by `_out_of_bag`.
-        warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
-        estimator.fit(rows.features, rows.pixels.value)
-    return estimator
-
-
-def _out_of_bag(estimator: Any, rows: Rows) -> tuple[float | None, tuple[str, ...]]:
-    """Return the error over pixels that some tree did not see, and a note where there are pixels that all trees saw.
-
-    With balanced classes, scikit-learn draws the few pixels of a rare class for nearly every tree.
-    """
-    votes = np.nan_to_num(estimator.oob_decision_function_)
-    judged = votes.sum(axis=1) > 0
-    if not judged.any():
-        return None, ("no out-of-bag error: every tree saw every annotated pixel",)
-    found = estimator.classes_[votes[judged].argmax(axis=1)]
-    error = float((found != rows.pixels.value[judged]).mean())
-    n_seen = int((~judged).sum())
-    return error, (f"out-of-bag error leaves out {n_seen} pixels that every tree saw",) if n_seen else ()
 
 
 def _classes(drawn: list[UInt8], names: Sequence[str] | None, foreground: int | None) -> Classes:
@@ -179,20 +167,25 @@ def _judge(forest: FlatForest, rows: Rows, backend: Backend[Any], classes: Class
     return judge(probability, rows.pixels.value, classes, source)
 
 
-def _judge_split(rows: Rows, recipe: Recipe, backend: Backend[Any], classes: Classes) -> tuple[HeldOut | None, str]:
-    """Judge a forest that was trained without some squares of the annotations; say why where that is impossible."""
+def _judge_split(
+    rows: Rows, recipe: Recipe, bins: FeatureBins | None, backend: Backend[Any], classes: Classes
+) -> tuple[HeldOut | None, str]:
+    """Judge a forest that was trained without some squares of the annotations; say why where that is impossible.
+
+    Bins are those of all annotations: they hold the range of the features, and nothing of the classes.
+    """
     split = split_blocks(rows.pixels, recipe.seed)
     if split is None:
         return (
             None,
             "a class is annotated in one spot or by few pixels; annotate more places, or give held-out annotations",
         )
-    first = _fit(rows.take(split.train), recipe, oob=False)
+    _, first = grow(rows.take(split.train), recipe, bins, oob=False)
     source = (
         f"annotations in squares of {split.side_px} px kept back from a first forest; "
         "the final forest is trained on all annotations"
     )
-    return _judge(flatten(first), rows.take(split.test), backend, classes, source), ""
+    return _judge(first, rows.take(split.test), backend, classes, source), ""
 
 
 def _held_out_rows(

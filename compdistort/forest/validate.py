@@ -3,11 +3,15 @@
 The loops of the backends follow child indices without asking; these checks are the reason why they may.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import FlatForest, Float32, Float64, Int32
-from compdistort.errors import ModelFileError
+from compdistort.backend.base import FeatureBins, FlatForest, Float32, Float64, Int32
+from compdistort.backend.plain.codes import threshold_codes
+from compdistort.errors import ConfigError, ModelFileError
+from compdistort.forest.bins import bin_problem
 
 MAX_FEATURES, MAX_CLASSES, MAX_TREES = 4096, 255, 100_000
 MAX_DEPTH = 10_000
@@ -25,12 +29,13 @@ def build_forest(
     root: Int32,
     leaf_value: Float64,
     n_features: int,
+    bins: FeatureBins | None = None,
 ) -> FlatForest:
     """Return a forest from arrays of unknown origin, its depth computed anew.
 
     Parameters
     ----------
-    feature, threshold, left, root, leaf_value, n_features
+    feature, threshold, left, root, leaf_value, n_features, bins
         As in `FlatForest`.
 
     Returns
@@ -41,7 +46,8 @@ def build_forest(
     ------
     ModelFileError
         If a node points anywhere but forward inside its own tree, a node has no parent or two, a leaf, a feature or a
-        class value is out of range, a threshold is not finite, or a limit of this module is passed.
+        class value is out of range, a threshold is not finite or no edge of its bins, the bins are no rising maps to
+        whole numbers, or a limit of this module is passed.
     """
     n_nodes = feature.size
     _require(0 < n_features <= MAX_FEATURES, f"{n_features} features")
@@ -53,7 +59,7 @@ def build_forest(
     _require(int(root[0]) == 0 and bool((np.diff(root) > 0).all()) and int(root[-1]) < n_nodes, "trees out of order")
     _check_values(feature, threshold, left, leaf_value, n_features)
     depth = _depths(feature >= 0, left, root)
-    return FlatForest(
+    forest = FlatForest(
         feature=feature,
         threshold=threshold,
         left=left,
@@ -62,6 +68,19 @@ def build_forest(
         leaf_value=leaf_value,
         n_features=n_features,
     )
+    return forest if bins is None else _on_bins(forest, bins)
+
+
+def _on_bins(forest: FlatForest, bins: FeatureBins) -> FlatForest:
+    """Return the forest with bins; every threshold must be the largest value of its bin, or engines would disagree."""
+    problem = bin_problem(bins, forest.n_features)
+    _require(not problem, problem)
+    found = replace(forest, bins=bins)
+    try:
+        threshold_codes(found)
+    except ConfigError as error:
+        raise ModelFileError(f"holds no valid forest ({error.what})", "train the classifier again") from error
+    return found
 
 
 def _require(condition: bool, what: str) -> None:

@@ -8,14 +8,15 @@ from compdistort.backend.base import Backend, UInt8, UInt16
 from compdistort.config import StudyConfig
 from compdistort.errors import AnnotationError, ModelFileError
 from compdistort.features import FeatureSpec
-from compdistort.forest import Classifier, default_spec, load_classifier, train_classifier
+from compdistort.forest import Classifier, default_spec, describe_bins, load_classifier, train_classifier
 from compdistort.io.annotations import read_annotations
 from compdistort.io.files import naming
 from compdistort.pipeline.annotation import annotate_by_threshold
-from compdistort.pipeline.inputs import crop_of
+from compdistort.pipeline.inputs import crop_of, segment_rule
 from compdistort.pipeline.progress import Progress
 
 THRESHOLD_SOURCE = "annotations from a threshold: no ground truth"
+UNMEASURED = "the classifier works on bins (rounded features); what they change was not measured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def obtain_classifier(config: StudyConfig, raw: UInt16, backend: Backend[Any], p
     """
     section = config.segmenter
     if section.model is not None:
-        return _loaded(section.model, raw.ndim)
+        return _loaded(section.model, raw.ndim, progress)
     labels, held_out, source = _annotations(config, raw)
     progress.say(f"training the classifier: preset {section.preset}, {source}")
     spec = FeatureSpec(set=section.set, sigmas=section.sigma) if section.set else _default(config)
@@ -77,12 +78,37 @@ def obtain_classifier(config: StudyConfig, raw: UInt16, backend: Backend[Any], p
             held_out=held_out,
             foreground=section.foreground,
             balanced=section.balanced,
+            bins=section.bins,
+            rule=segment_rule(config, 0),
         )
+    note = bins_note(classifier)
+    for text in note:
+        progress.say(text)
     return TrainedClassifier(
         classifier=classifier,
         report={**report.to_dict(), "label_source": source},
-        warnings=(*report.warnings, *([source] if source == THRESHOLD_SOURCE else [])),
+        warnings=(*report.warnings, *([source] if source == THRESHOLD_SOURCE else []), *note),
     )
+
+
+def bins_note(classifier: Classifier) -> tuple[str, ...]:
+    """Return what a reader must know of a classifier on bins; nothing of one on float32 features.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Trained here, loaded or imported.
+
+    Returns
+    -------
+    tuple of str
+    """
+    if classifier.forest.bins is None:
+        return ()
+    found = classifier.training.get("bins")
+    if found is None:
+        return (UNMEASURED,)
+    return (f"the classifier {'; '.join(describe_bins(found))}",)
 
 
 def _default(config: StudyConfig) -> FeatureSpec:
@@ -90,14 +116,19 @@ def _default(config: StudyConfig) -> FeatureSpec:
     return FeatureSpec(set=spec.set, sigmas=config.segmenter.sigma) if config.segmenter.sigma else spec
 
 
-def _loaded(path: Path, ndim: int) -> TrainedClassifier:
+def _loaded(path: Path, ndim: int, progress: Progress) -> TrainedClassifier:
     classifier = load_classifier(path)
     if classifier.ndim != ndim:
         raise ModelFileError(
             f"{path}: was trained on images with {classifier.ndim} axes, the raw image has {ndim}", "train one for it"
         )
     source = f"model file {path.name}"
-    return TrainedClassifier(classifier=classifier, report={"label_source": source, **classifier.training})
+    note = bins_note(classifier)
+    for text in note:
+        progress.say(text)
+    return TrainedClassifier(
+        classifier=classifier, report={"label_source": source, **classifier.training}, warnings=note
+    )
 
 
 def _annotations(config: StudyConfig, raw: UInt16) -> tuple[UInt8, UInt8 | None, str]:

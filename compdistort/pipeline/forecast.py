@@ -12,7 +12,6 @@ import numpy as np
 from compdistort.backend import device_parts
 from compdistort.backend.base import PARAMETERS, UInt16
 from compdistort.backend.device.cuda import AT_WORK
-from compdistort.backend.device.streaming import pinned_bytes
 from compdistort.codecs import Codec
 from compdistort.config import StudyConfig, parse_bytes
 from compdistort.errors import ResourceError
@@ -115,18 +114,15 @@ def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
 
 
 def _memory(chain: Chain, threads: int, devices: int) -> int:
-    """Return the memory of all processes.
+    """Return the memory of all processes: of the program, and of one image in work a thread.
 
-    Features and probabilities of a device's engine are not in it, but the pieces of features that a forest on the CPU
-    votes on: of as many threads as work on a device at once.
+    A device lets `AT_WORK` threads in at a time; what they hold on the device is not in it.
     """
-    forest = chain.classifier.forest
-    planes = 0 if _on_device(chain) else 4 * forest.n_features + 8 * forest.n_classes
-    streamed = getattr(chain.backend, "voter", None) == "cpu"
-    voting = min(threads, AT_WORK * devices) if streamed else 0
+    on_device = _on_device(chain)
+    working = chain.backend.working_bytes(chain.raw.shape, chain.bank, chain.classifier.forest)
+    at_work = min(threads, AT_WORK * devices) if on_device else threads
     processes = 1 if devices == 1 else 1 + devices
-    pinned = voting * pinned_bytes(forest.n_features, chain.raw.size)
-    return processes * _BASE_BYTES + pinned + threads * (planes + _BYTES_PER_PIXEL) * chain.raw.size
+    return processes * _BASE_BYTES + at_work * working + threads * _BYTES_PER_PIXEL * chain.raw.size
 
 
 def _disk(chain: Chain, config: StudyConfig, objects: int) -> int:

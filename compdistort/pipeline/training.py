@@ -40,6 +40,8 @@ class TrainOptions:
         Seed of the forest, 0 to 2^32 - 1.
     balanced : bool
         Every class weighs the same, however many pixels were drawn of it.
+    bins : str
+        ``none``, ``uint16`` or ``uint8``: features rounded to codes before training.
     """
 
     preset: str = "weka"
@@ -48,6 +50,7 @@ class TrainOptions:
     foreground: int | None = None
     seed: int = 0
     balanced: bool = True
+    bins: str = "none"
 
     def spec(self) -> FeatureSpec:
         """Return the features."""
@@ -155,6 +158,7 @@ def train_files(
             foreground=options.foreground,
             held_out=judged or None,
             balanced=options.balanced,
+            bins=options.bins,
         )
     save_classifier(out, classifier)
     return {
@@ -169,27 +173,6 @@ def train_files(
 def _check_numbers(raws: Sequence[Path], files: Sequence[Path], what: str) -> None:
     if len(files) != len(raws):
         raise ConfigError(f"{len(files)} {what} for {len(raws)} images", "give one for each image, in order")
-
-
-def describe_training(result: dict[str, Any]) -> str:
-    """Return the result of `train_files` in words."""
-    counts = ", ".join(f"{name}: {n} pixels" for name, n in result["n_pixels"].items())
-    lines = [
-        f"{result['model']}: {result['n_trees']} trees (preset {result['preset']}, seed {result['seed']}, "
-        f"{'classes weigh the same' if result['balanced'] else 'pixels weigh the same'}), "
-        f"features {result['features']['set']}",
-        f"trained on {counts}; objects are {result['foreground']} (value {result['foreground_value']}, --foreground)",
-    ]
-    if result["oob_error"] is not None:
-        lines.append(f"out-of-bag error {result['oob_error']:.4f} (optimistic: neighbours of a pixel were seen)")
-    quality = result["held_out"]
-    if quality is not None:
-        recall = ", ".join(f"{name} {value:.4f}" for name, value in quality["recall"].items())
-        lines += [
-            f"held out ({quality['source']}; {sum(quality['n_pixels'].values())} pixels):",
-            f"  accuracy {quality['accuracy']:.4f}, Dice {quality['dice']:.4f}, recall {recall}",
-        ]
-    return "\n".join([*lines, *(f"warning: {text}" for text in result["warnings"])])
 
 
 def segment_file(
@@ -248,13 +231,6 @@ def segment_file(
         "objects": int(parts.labels.max(initial=0)),
         "total_area_px": int(np.count_nonzero(parts.mask)),
     }
-
-
-def describe_segmentation(result: dict[str, Any]) -> str:
-    """Return the result of `segment_file` in words."""
-    written = ", ".join(result[name] for name in ("mask", "probability", "labels") if result[name])
-    found = f"{result['objects']} objects, total area {result['total_area_px']} pixels"
-    return f"{result['image']}: {found}\n{written}: written"
 
 
 def _check_options(options: SegmentOptions) -> None:

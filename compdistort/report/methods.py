@@ -63,9 +63,11 @@ def _chain(report: ReportInput) -> str:
     kind = _setting(report.config, "segmenter.preset", None) or report.classifier.get("preset")
     preset = f" (preset {value_words(kind)})" if kind else ""
     truth = " from a grey-level threshold (no ground truth)" if from_threshold(report.classifier) else ""
+    bins = report.classifier.get("bins")
+    rounded = f", its features rounded to {bins['kind']} codes" if bins else ""
     return (
         f"Raw image, replicates and compressed versions went through the same pixel classifier, a random forest"
-        f"{preset} trained on sparse annotations{truth}, a probability threshold of "
+        f"{preset} trained on sparse annotations{truth}{rounded}, a probability threshold of "
         f"{plain(_setting(report.config, 'segmenter.threshold', 0.5))}, labelling with "
         f"{_setting(report.config, 'measure.connectivity', 8)}-connectivity, and the measurement of 19 parameters an "
         f"object as ImageJ defines them. Objects were paired one to one by their centres within "

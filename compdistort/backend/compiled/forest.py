@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from compdistort.backend.base import FlatForest, Float32, Float64, Int32, UInt8, UInt32, UInt64
 from compdistort.backend.plain.forest import refuse_nan
@@ -25,26 +26,26 @@ _HALF = 16
 _U8 = np.uint64(_LANES)
 _LAST = np.uint32(0xFFFFFFFF)
 
+Int64 = NDArray[np.int64]
+
 
 def forest_proba(features: Float32, forest: FlatForest) -> Float64:
     """Return class probabilities (see `backend.plain.forest.forest_proba`)."""
-    packed = _Packed.of(forest)
     out = np.zeros((forest.n_classes, features.shape[1]), np.float64)
     nan_counts = np.zeros(forest.n_features, np.int64)
-    _run(
-        features, packed.slot, packed.nodes, packed.kind, packed.value, forest.root, forest.depth,
-        None if packed.place_bits == _HALF else packed.place_bits, packed.block, out, nan_counts,
-    )  # fmt: skip
+    PackedForest.of(forest).descend(features, out, nan_counts)
     refuse_nan(nan_counts)
     return out
 
 
 @dataclass(frozen=True, slots=True)
-class _Packed:
+class PackedForest:
     """A forest as the loops read it.
 
     Attributes
     ----------
+    root, depth : ndarray of shape (n_trees,), int32
+        As in `FlatForest`.
     slot : ndarray of shape (n_features,), int32
         Row of each feature in the block; -1 where no tree tests it.
     nodes : ndarray of shape (n_nodes,), uint64
@@ -58,6 +59,8 @@ class _Packed:
         Bits of a feature's place, and pixels in a block.
     """
 
+    root: Int32
+    depth: Int32
     slot: Int32
     nodes: UInt64
     kind: UInt8
@@ -66,10 +69,17 @@ class _Packed:
     block: int
 
     @classmethod
-    def of(cls, forest: FlatForest) -> "_Packed":
+    def of(cls, forest: FlatForest) -> "PackedForest":
+        """Pack a forest.
+
+        Raises
+        ------
+        ConfigError
+            If a tree is too large.
+        """
         inner = forest.feature >= 0
         used = np.unique(forest.feature[inner])
-        slot = np.full(forest.n_features, -1, np.int32)
+        slot = np.full(max(1, forest.n_features), -1, np.int32)  # one-leaf trees may read no feature
         slot[used] = np.arange(used.size)
         block, place_bits = _layout(forest, used.size)
         first = np.repeat(forest.root, np.diff(np.append(forest.root, forest.feature.size)))
@@ -80,6 +90,8 @@ class _Packed:
         threshold = np.where(inner, _sortable(forest.threshold), _LAST).astype(np.uint64)
         nodes: UInt64 = (child.astype(np.uint64) << np.uint64(place_bits)) | place.astype(np.uint64)
         return cls(
+            root=forest.root,
+            depth=forest.depth,
             slot=slot,
             nodes=(nodes << np.uint64(32)) | threshold,
             kind=np.where(inner, 2, counted[row]).astype(np.uint8),
@@ -87,6 +99,23 @@ class _Packed:
             place_bits=place_bits,
             block=block,
         )
+
+    def descend(self, features: Float32, out: Float64, nan_counts: Int64) -> None:
+        """Bring all pixels to their leaves; Python's lock is free meanwhile.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_features, n_pixels), float32
+            One plane a feature.
+        out : ndarray of shape (n_classes, n_pixels), float64
+            Takes the probabilities.
+        nan_counts : ndarray of shape (n_features,), int64
+            The number of pixels that are NaN is added for each plane.
+        """
+        _run(
+            features, self.slot, self.nodes, self.kind, self.value, self.root, self.depth,
+            None if self.place_bits == _HALF else self.place_bits, self.block, out, nan_counts,
+        )  # fmt: skip
 
 
 def _layout(forest: FlatForest, n_used: int) -> tuple[int, int]:

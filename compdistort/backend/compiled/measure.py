@@ -1,58 +1,167 @@
-"""Object measurement, compiled: one pass over runs for the sums, then outline and hull of each object from its seed.
+"""Object measurement from runs: sums in closed form, outlines and hulls in `compdistort.backend.compiled.outline`.
 
-Time is linear in pixels plus outline; the scratch memory is one entry an image row. All counts are integers, so the
-result equals `compdistort.backend.plain.measure` to the bit. The hull is built from the outline's leftmost and
-rightmost crack of every row, which are already sorted, and the caliper width by rotating calipers.
+Runs come from packed bits or from a label image. All counts are integers, so the result equals
+`compdistort.backend.plain.measure` to the bit. Time is linear in runs plus outline.
 """
 
 import numpy as np
 from numba import njit
 
 from compdistort.backend.base import Float64, Int32
-from compdistort.backend.shape import COUNTS, Int64, count_objects, ids_out_of_order, table_from_counts
+from compdistort.backend.compiled.components import Runs, check_run_counts
+from compdistort.backend.compiled.outline import add_shapes
+from compdistort.backend.shape import (
+    COUNTS,
+    VOLUME_COUNTS,
+    Int64,
+    checked_count,
+    ids_out_of_order,
+    table_from_counts,
+    table_from_volume_counts,
+)
 
 X_START, Y_START, AREA, SX, SY, SXX, SYY, SXY, X_MIN, Y_MIN, X_MAX, Y_MAX = range(12)
-STEPS, CORNERS, HULL_AREA2, FERET_X1, FERET_Y1, FERET_X2, FERET_Y2, WIDTH_CROSS, WIDTH_LEN2 = range(12, 21)
-
-EAST, SOUTH, WEST, NORTH = range(4)
+VX_START, VY_START, VZ_START, VOLUME, VSX, VSY, VSZ, VX_MIN, VY_MIN, VZ_MIN, VX_MAX, VY_MAX, VZ_MAX = range(
+    len(VOLUME_COUNTS)
+)
 
 
 def measure_objects(labels: Int32) -> Float64:
     """Measure the objects of a label image (see `compdistort.backend.plain.measure.measure_objects`)."""
-    return table_from_counts(count_shapes(labels))
+    return measure_runs(read_labels(labels))
+
+
+def measure_runs(runs: Runs) -> Float64:
+    """Measure the objects of the runs: `MEASURE_COLUMNS` in 2D, `VOLUME_COLUMNS` in 3D.
+
+    Parameters
+    ----------
+    runs : Runs
+        Runs and their objects.
+
+    Returns
+    -------
+    ndarray of shape (n_objects, n_columns), float64
+        One row an object, in the order of the ids.
+
+    Raises
+    ------
+    ValueError
+        If the ids are not in raster order, or a 2D image is larger than 65536 pixels a side.
+    """
+    checked_count(runs.shape, 0, runs.n_objects)
+    if len(runs.shape) == 3:
+        return table_from_volume_counts(count_volumes(runs))
+    return table_from_counts(count_areas(runs))
 
 
 def count_shapes(labels: Int32) -> Int64:
     """Return the integer counts of every object: shape (n_objects, len(COUNTS)), int64 (see `COUNTS`)."""
-    n_objects = count_objects(labels)
-    counts = np.zeros((n_objects, len(COUNTS)), np.int64)
-    if n_objects == 0:
-        return counts
-    if not _add_runs(labels, counts):
+    return count_areas(read_labels(labels))
+
+
+def count_areas(runs: Runs) -> Int64:
+    """Return the integer counts of every 2D object: shape (n_objects, len(COUNTS)), int64 (see `COUNTS`)."""
+    counts = np.zeros((runs.n_objects, len(COUNTS)), np.int64)
+    if _add_areas(runs.row_start, runs.start, runs.end, runs.owner, counts) != runs.n_objects:
         raise ids_out_of_order()
-    _add_shapes(labels, counts)
+    add_shapes(runs.row_start, runs.start, runs.end, runs.owner, counts)
     return counts
 
 
+def count_volumes(runs: Runs) -> Int64:
+    """Return the integer counts of every 3D object: shape (n_objects, len(VOLUME_COUNTS)), int64."""
+    counts = np.zeros((runs.n_objects, len(VOLUME_COUNTS)), np.int64)
+    if _add_volumes(runs.shape[1], runs.row_start, runs.start, runs.end, runs.owner, counts) != runs.n_objects:
+        raise ids_out_of_order()
+    return counts
+
+
+def read_labels(labels: Int32) -> Runs:
+    """Return the runs of a label image.
+
+    Parameters
+    ----------
+    labels : ndarray of shape ([planes,] rows, columns), int32
+        Object ids; 0 = background.
+
+    Returns
+    -------
+    Runs
+
+    Raises
+    ------
+    ValueError
+        If a side exceeds `MAX_SIDE` in 2D, or an id is negative or larger than the number of pixels.
+    ResourceError
+        If there are more runs than can be counted.
+    """
+    columns = labels.shape[-1]
+    lines = labels.reshape(-1, columns) if labels.size else np.zeros((0, columns), np.int32)
+    low, high, n_runs = _survey(lines)
+    n_objects = checked_count(labels.shape, low, high)
+    check_run_counts(columns, n_runs)
+    row_start = np.zeros(lines.shape[0] + 1, np.int64)
+    start, end, owner = (np.empty(n_runs, np.int32) for _ in range(3))
+    _read(lines, row_start, start, end, owner)
+    return Runs(labels.shape, row_start, start, end, owner, n_objects)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add_runs(labels, counts):
-    """Fill seed, area, sums and box of every object from its runs; False where ids are out of order."""
-    rows, cols = labels.shape
+def _survey(lines):
+    """Return smallest and largest id, 0 included, and the number of runs."""
+    low, high, n = np.int32(0), np.int32(0), 0
+    for y in range(lines.shape[0]):
+        row = lines[y]
+        begins = np.int32(row[0] != 0)
+        for x in range(row.size):
+            low = min(low, row[x])
+            high = max(high, row[x])
+        for x in range(1, row.size):
+            begins += np.int32((row[x] != 0) & (row[x] != row[x - 1]))
+        n += begins
+    return low, high, n
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _read(lines, row_start, start, end, owner):
+    """Write the runs; where the ids change is noted first, without a branch a pixel."""
+    columns = lines.shape[1]
+    change = np.empty(columns + 1, np.int32)
+    n = 0
+    for y in range(lines.shape[0]):
+        row_start[y] = n
+        row = lines[y]
+        n_changes = 0
+        before = np.int32(0)
+        for x in range(columns):
+            change[n_changes] = x
+            n_changes += np.int64(row[x] != before)
+            before = row[x]
+        change[n_changes] = columns
+        for k in range(n_changes):
+            label = row[change[k]]
+            if label != 0:
+                start[n] = change[k]
+                end[n] = change[k + 1]
+                owner[n] = label
+                n += 1
+    row_start[lines.shape[0]] = n
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_areas(row_start, start, end, owner, counts):
+    """Fill first pixel, area, sums and box of every object; return how many came in the order of their ids."""
     seen = 0
-    for y in range(rows):
-        x = 0
-        while x < cols:
-            label = labels[y, x]
-            if label == 0:
-                x += 1
+    for y in range(row_start.size - 1):
+        for r in range(row_start[y], row_start[y + 1]):
+            i = np.int64(owner[r]) - 1
+            if i < 0:
                 continue
-            a = x
-            while x < cols and labels[y, x] == label:
-                x += 1
-            i = np.int64(label) - 1
+            a, x = np.int64(start[r]), np.int64(end[r])
             if i >= seen:
                 if i > seen:
-                    return False
+                    return -1
                 seen += 1
                 counts[i, X_START] = a
                 counts[i, Y_START] = y
@@ -69,144 +178,41 @@ def _add_runs(labels, counts):
             counts[i, X_MIN] = min(counts[i, X_MIN], a)
             counts[i, X_MAX] = max(counts[i, X_MAX], x - 1)
             counts[i, Y_MAX] = y
-    return True
+    return seen
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add_shapes(labels, counts):
-    """Fill outline, hull and caliper counts of every object."""
-    rows, cols = labels.shape
-    left = np.empty(rows, np.int64)
-    right = np.empty(rows, np.int64)
-    hull = np.empty((2 * rows + 2, 2), np.int64)
-    for i in range(counts.shape[0]):
-        top = counts[i, Y_MIN]
-        height = counts[i, Y_MAX] - top + 1
-        left[:height] = cols
-        right[:height] = -1
-        height = _trace(labels, i, counts, left, right)
-        n = _hull(left, right, top, height, hull)
-        _measure_hull(hull, n, i, counts)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _is(labels, label, x, y):
-    return 0 <= x < labels.shape[1] and 0 <= y < labels.shape[0] and labels[y, x] == label
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _ahead(labels, label, x, y, heading):
-    """Whether the pixel ahead on the right-hand side of vertex (x, y) belongs to the object."""
-    dx = -1 if heading in (SOUTH, WEST) else 0
-    dy = -1 if heading in (WEST, NORTH) else 0
-    return _is(labels, label, x + dx, y + dy)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _trace(labels, i, counts, left, right):
-    """Walk the outer outline, object on the right; keep its length, its counted corners and each row's end cracks.
-
-    Returns how many rows it spans.
-    """
-    label = labels[counts[i, Y_START], counts[i, X_START]]
-    top = counts[i, Y_MIN]
-    x = counts[i, X_START]
-    while _is(labels, label, x, top):
-        x += 1
-    y = top + 1
-    x_first, y_first = x, y
-    heading = SOUTH
-    steps, corners, edge, bottom = 0, 0, 0, 0
-    counted = False
-    while True:
-        new = (heading + 3) & 3
-        if not _ahead(labels, label, x, y, new):
-            new = heading
-            if not _ahead(labels, label, x, y, new):
-                new = (heading + 1) & 3
-        if new != heading:
-            counted = corners == 0 or edge > 1 or not counted
-            corners += counted
-            edge = 0
-            heading = new
-        if heading == EAST:
-            x += 1
-        elif heading == SOUTH:
-            right[y - top] = max(right[y - top], x)
-            y += 1
-            bottom = max(bottom, y)
-        elif heading == WEST:
-            x -= 1
-        else:
-            y -= 1
-            left[y - top] = min(left[y - top], x)
-        steps += 1
-        edge += 1
-        if heading == SOUTH and x == x_first and y == y_first:
-            break
-    counts[i, STEPS] = steps
-    counts[i, CORNERS] = corners
-    return bottom - top
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _push(hull, n, base, x, y):
-    """Add a vertex to the chain that began at `base`, dropping those it makes needless; return the new length."""
-    while n - base > 1:
-        ax, ay = hull[n - 2, 0], hull[n - 2, 1]
-        if (hull[n - 1, 0] - ax) * (y - ay) - (hull[n - 1, 1] - ay) * (x - ax) < 0:
-            break
-        n -= 1
-    hull[n, 0] = x
-    hull[n, 1] = y
-    return n + 1
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _hull(left, right, top, height, hull):
-    """Write the hull from its topmost (leftmost of ties) vertex, anticlockwise on screen; return its length."""
-    n = 0
-    for k in range(height + 1):
-        x = left[min(k, height - 1)] if k == 0 or k == height else min(left[k - 1], left[k])
-        n = _push(hull, n, 0, x, top + k)
-    base = n
-    for k in range(height, -1, -1):
-        x = right[min(k, height - 1)] if k == 0 or k == height else max(right[k - 1], right[k])
-        n = _push(hull, n, base, x, top + k)
-    return n
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _measure_hull(hull, n, i, counts):
-    """Fill area, longest pair (the first in hull order among equals) and narrowest edge of a hull."""
-    longest = np.int64(-1)
-    narrowest = np.inf
-    area2 = np.int64(0)
-    far = 1
-    for a in range(n):
-        ax, ay = hull[a, 0], hull[a, 1]
-        b = a + 1 if a + 1 < n else 0
-        ex, ey = hull[b, 0] - ax, hull[b, 1] - ay
-        area2 += ax * hull[b, 1] - hull[b, 0] * ay
-        for j in range(a + 1, n):
-            dx, dy = hull[j, 0] - ax, hull[j, 1] - ay
-            if dx * dx + dy * dy > longest:
-                longest = dx * dx + dy * dy
-                counts[i, FERET_X1] = ax
-                counts[i, FERET_Y1] = ay
-                counts[i, FERET_X2] = hull[j, 0]
-                counts[i, FERET_Y2] = hull[j, 1]
-        cross = abs(ex * (hull[far, 1] - ay) - ey * (hull[far, 0] - ax))
-        while True:
-            following = far + 1 if far + 1 < n else 0
-            beyond = abs(ex * (hull[following, 1] - ay) - ey * (hull[following, 0] - ax))
-            if beyond < cross or following == a:
-                break
-            cross = beyond
-            far = following
-        len2 = ex * ex + ey * ey
-        if cross / np.sqrt(len2) < narrowest:
-            narrowest = cross / np.sqrt(len2)
-            counts[i, WIDTH_CROSS] = cross
-            counts[i, WIDTH_LEN2] = len2
-    counts[i, HULL_AREA2] = abs(area2)
+def _add_volumes(rows, row_start, start, end, owner, counts):
+    """Fill first voxel, volume, sums and box of every object; return how many came in the order of their ids."""
+    seen = 0
+    for line in range(row_start.size - 1):
+        if row_start[line] == row_start[line + 1]:
+            continue
+        z = line // rows
+        y = line - z * rows
+        for r in range(row_start[line], row_start[line + 1]):
+            i = np.int64(owner[r]) - 1
+            if i < 0:
+                continue
+            a, x = np.int64(start[r]), np.int64(end[r])
+            if i >= seen:
+                if i > seen:
+                    return -1
+                seen += 1
+                counts[i, VX_START] = a
+                counts[i, VY_START] = y
+                counts[i, VZ_START] = z
+                counts[i, VX_MIN] = a
+                counts[i, VY_MIN] = y
+                counts[i, VZ_MIN] = z
+            length = x - a
+            counts[i, VOLUME] += length
+            counts[i, VSX] += (a + x - 1) * length // 2
+            counts[i, VSY] += y * length
+            counts[i, VSZ] += z * length
+            counts[i, VX_MIN] = min(counts[i, VX_MIN], a)
+            counts[i, VY_MIN] = min(counts[i, VY_MIN], y)
+            counts[i, VX_MAX] = max(counts[i, VX_MAX], x - 1)
+            counts[i, VY_MAX] = max(counts[i, VY_MAX], y)
+            counts[i, VZ_MAX] = z
+    return seen

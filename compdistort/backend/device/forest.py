@@ -60,9 +60,6 @@ def forest_proba(cuda: Cuda, features: Any, forest: FlatForest, voter: str) -> A
 def image_mask(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule, voter: str) -> Any:
     """Return the mask of an image: features, votes and decision, slab by slab.
 
-    Of separable filters only those that the forest tests are computed, unless the image could bring forth NaN: that is
-    refused in any feature.
-
     Parameters
     ----------
     cuda : Cuda
@@ -87,20 +84,38 @@ def image_mask(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, rul
     InputError
         If a feature is NaN.
     """
-    foreground = range(forest.n_classes)[rule.foreground]
-    smoothed = rule.smoothing_px > 0
-    wanted = Wanted(
-        classes=range(foreground, foreground + 1), threshold=None if smoothed else rule.threshold, strict=rule.strict
-    )
-    out = cuda.empty((1, image.size), np.float64 if smoothed else np.bool_)
+    if rule.smoothing_px > 0:
+        probability = image_probability(cuda, image, bank, forest, rule.foreground, voter)
+        return label.threshold(cuda, probability, rule)
+    wanted = Wanted(classes=_only(forest, rule.foreground), threshold=rule.threshold, strict=rule.strict)
+    return _decided(cuda, image, bank, forest, wanted, voter)
+
+
+def image_probability(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, foreground: int, voter: str) -> Any:
+    """Return the probability of one class, float64 of the shape of `image`; arguments as `image_mask`."""
+    return _decided(cuda, image, bank, forest, Wanted(classes=_only(forest, foreground)), voter)
+
+
+def _only(forest: FlatForest, foreground: int) -> range:
+    """Return one class as a range; a negative index counts from the last."""
+    index = range(forest.n_classes)[foreground]
+    return range(index, index + 1)
+
+
+def _decided(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, wanted: Wanted, voter: str) -> Any:
+    """Return what the votes on every pixel become.
+
+    Of separable filters only those that the forest tests are computed, unless the image could bring forth NaN: that is
+    refused in any feature.
+    """
+    out = cuda.empty((1, image.size), np.float64 if wanted.threshold is None else np.bool_)
     may_be_nan = image.dtype == np.float32  # whole numbers up to 65535 overflow no filter: no inf - inf
     by_slot = isinstance(bank, SeparableBank) and not may_be_nan
     kept = _tested_columns(cuda, bank, forest) if isinstance(bank, SeparableBank) and by_slot else bank
     with _votes(cuda, forest, wanted, out, voter, by_slot=by_slot) as vote:
         counts = _vote_in_slabs(cuda, image, kept, vote, copies=2 if voter == "cpu" else 1, may_be_nan=may_be_nan)
     refuse_nan(counts)
-    decided = out.reshape(*image.shape)
-    return label.threshold(cuda, decided, rule) if smoothed else decided
+    return out.reshape(*image.shape)
 
 
 def _vote_in_slabs(

@@ -7,7 +7,15 @@ import numpy as np
 from scipy import ndimage
 
 from compdistort.backend.base import Float64, Int32
-from compdistort.backend.shape import COUNTS, Int64, count_objects, ids_out_of_order, table_from_counts
+from compdistort.backend.shape import (
+    COUNTS,
+    VOLUME_COUNTS,
+    Int64,
+    count_objects,
+    ids_out_of_order,
+    table_from_counts,
+    table_from_volume_counts,
+)
 
 Point = tuple[int, int]
 
@@ -22,35 +30,54 @@ def measure_objects(labels: Int32) -> Float64:
 
     Parameters
     ----------
-    labels : ndarray of shape (rows, columns), int32
-        Ids 1..n in raster order of their first pixel, each one 8-connected set; 0 = background.
+    labels : ndarray of shape ([planes,] rows, columns), int32
+        Ids 1..n in raster order of their first pixel, in 2D each one 8-connected set; 0 = background.
 
     Returns
     -------
-    ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
-        One row an object, in the order of the ids.
+    ndarray of shape (n_objects, n_columns), float64
+        One row an object, in the order of the ids; `MEASURE_COLUMNS` in 2D, `VOLUME_COLUMNS` in 3D.
 
     Raises
     ------
     ValueError
-        If the ids are not in raster order, or the image is larger than 65536 pixels a side.
+        If the ids are not in raster order, or a 2D image is larger than 65536 pixels a side.
     """
+    if labels.ndim == 3:
+        return table_from_volume_counts(count_volumes(labels))
     return table_from_counts(count_shapes(labels))
+
+
+def count_volumes(labels: Int32) -> Int64:
+    """Return the integer counts of every 3D object: shape (n_objects, len(VOLUME_COUNTS)), int64."""
+    n_objects = _count_in_order(labels)
+    counts = np.empty((n_objects, len(VOLUME_COUNTS)), np.int64)
+    for i, box in enumerate(ndimage.find_objects(labels) if n_objects else []):
+        z, y, x = (index + side.start for index, side in zip(np.nonzero(labels[box] == i + 1), box, strict=True))
+        sums = (x.sum(), y.sum(), z.sum())
+        counts[i] = (x[0], y[0], z[0], x.size, *sums, x.min(), y.min(), z.min(), x.max(), y.max(), z.max())
+    return counts
 
 
 def count_shapes(labels: Int32) -> Int64:
     """Return the integer counts of every object: shape (n_objects, len(COUNTS)), int64 (see `COUNTS`)."""
-    n_objects = count_objects(labels)
-    ids, first = np.unique(labels, return_index=True)
-    first = first[ids > 0]
-    if not np.array_equal(ids[ids > 0], np.arange(1, n_objects + 1)) or np.any(np.diff(first) < 0):
-        raise ids_out_of_order()
+    n_objects = _count_in_order(labels)
     counts = np.empty((n_objects, len(COUNTS)), np.int64)
     for i, box in enumerate(ndimage.find_objects(labels) if n_objects else []):
         ys, xs = np.nonzero(labels[box] == i + 1)
         x0, y0 = box[1].start, box[0].start
         counts[i] = _count(list(zip((xs + x0).tolist(), (ys + y0).tolist(), strict=True)))
     return counts
+
+
+def _count_in_order(labels: Int32) -> int:
+    """Return the number of objects; refuse ids that are not in raster order of the first pixel."""
+    n_objects = count_objects(labels)
+    ids, first = np.unique(labels, return_index=True)
+    first = first[ids > 0]
+    if not np.array_equal(ids[ids > 0], np.arange(1, n_objects + 1)) or np.any(np.diff(first) < 0):
+        raise ids_out_of_order()
+    return n_objects
 
 
 def _count(pixels: list[Point]) -> tuple[int, ...]:

@@ -1,0 +1,252 @@
+"""What was measured: rows, floors and what became of them, as JSON, and as Markdown made from that JSON alone."""
+
+import json
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from cpu_gates import GateError
+from cpu_turns import WorkerError
+
+from compdistort.errors import CompdistortError
+
+PASSED, MISSED, FAILED, NOT_MEASURED, SHOWN = "passed", "MISSED", "FAILED", "not measured", "shown"
+BEGIN, END = "<!-- bench:cpu -->", "<!-- /bench:cpu -->"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A promise: the ratio of medians, peer over ours, must reach the floor; the aim is for AVX-512."""
+
+    words: str
+    floor: float
+    aim: float
+
+
+TARGETS = {
+    "volume float": Target("whole replicate 3D, `ilastik` preset, float forest", 25, 45),
+    "volume uint16": Target("whole replicate 3D, `ilastik` preset, uint16 bins", 30, 55),
+    "volume uint8": Target("whole replicate 3D, `ilastik` preset, uint8 bins", 40, 80),
+    "plane float": Target("whole replicate 2D, 200 trees, float forest", 18, 30),
+    "plane uint8": Target("whole replicate 2D, 200 trees, uint8 bins", 40, 80),
+    "features": Target("features alone, `ilastik` preset, 3D", 16, 33),
+    "forest float": Target("forest alone, float features", 14, 28),
+    "forest uint16": Target("forest alone, uint16 codes", 20, 40),
+    "forest uint8": Target("forest alone, uint8 codes", 50, 110),
+    "table": Target("object table, 19 parameters", 100, 300),
+    "noise": Target("noise, exact law", 3, 8),
+    "threads": Target("two threads against one", 1.5, 1.9),
+}
+"""By the `target` of their rows; each needs at least one, and all of its rows must reach the floor."""
+
+COMPILE_SECONDS = {"none": 25.0, "uint16": 10.0, "uint8": 10.0}
+"""Most seconds that a forest of 100 trees may take to compile, by its bins."""
+
+
+@dataclass
+class Row:
+    """Ours against one peer, in nanoseconds a pixel of one call."""
+
+    name: str
+    ours: dict | None = None
+    peer: dict | None = None
+    peer_name: str = ""
+    ratio: float | None = None
+    target: str = ""
+    floor: float | None = None
+    aim: float | None = None
+    status: str = SHOWN
+    note: str = ""
+
+
+@dataclass
+class Bench:
+    """Collects what is measured; `speeds` off keeps that something ran and drops every number of time."""
+
+    speeds: bool = True
+    say: object = print
+    rows: list[Row] = field(default_factory=list)
+    gates: dict = field(default_factory=dict)
+    forests: dict = field(default_factory=dict)
+    stages: dict = field(default_factory=dict)
+    growth: list = field(default_factory=list)
+    absent: dict = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def compare(self, name, ours, peer, peer_name, *, target="", note=""):
+        """Add a row from the `Times` of both."""
+        row = Row(name, self._times(ours), self._times(peer), peer_name, target=target)
+        row.note = "; ".join(words for words in (note, ours.note, peer.note) if words)
+        if target:
+            row.floor, row.aim = TARGETS[target].floor, TARGETS[target].aim
+        if self.speeds:
+            row.ratio = peer.median / ours.median
+            if target:
+                row.status = PASSED if row.ratio >= row.floor else MISSED
+        self.rows.append(row)
+        self.say(f"  {name}: {_ns(row.ours)} against {_ns(row.peer)} of {peer_name}, {_number(row.ratio)} {row.status}")
+
+    def _times(self, times):
+        about = {"pixels": times.units, "rounds": len(times.seconds), "calls_a_round": times.calls_a_round}
+        return about | ({"median_ns": times.median, "min_ns": times.fastest} if self.speeds else {})
+
+    def compiled(self, name, seconds, forest, *, kind, limited):
+        """Keep a forest's size and what compiling it took; `limited` where `COMPILE_SECONDS` holds."""
+        known = self.forests.setdefault(name, {**forest, "bins": kind})
+        if self.speeds and seconds:
+            known["compile_seconds"] = seconds
+            if limited:
+                known["compile_limit_seconds"] = COMPILE_SECONDS[kind]
+        self.say(f"  forest {name}: {known}")
+
+    def miss(self, name, why):
+        """Keep that a peer is not there, and why."""
+        self.absent[name] = why
+        self.say(f"  {name}: not measured: {why}")
+
+    @contextmanager
+    def stage(self, name):
+        """A wrong result, or an engine that gives up, ends the stage and is told."""
+        self.say(f"{name}:")
+        try:
+            yield
+        except (GateError, CompdistortError, WorkerError) as error:
+            kind = FAILED if isinstance(error, GateError) else NOT_MEASURED
+            self.failures.append(f"{name}: {kind}: {error}")
+            self.say(f"  {kind}: {error}")
+
+
+def document(bench, about):
+    """Return everything, JSON-safe."""
+    found = {
+        **about, "rows": [asdict(row) for row in bench.rows], "forests": bench.forests, "stages": bench.stages,
+        "growth": bench.growth, "identity": bench.gates, "absent": bench.absent, "failures": bench.failures,
+    }  # fmt: skip
+    return json.loads(json.dumps(found)) | {"verdicts": verdicts(found)}
+
+
+def verdicts(found):
+    """Return for each target and each limit whether it is met: passed, MISSED or not measured."""
+    told = {}
+    for key, target in TARGETS.items():
+        states = [row["status"] for row in found["rows"] if row["target"] == key]
+        told[target.words] = MISSED if MISSED in states else PASSED if PASSED in states else NOT_MEASURED
+    for name, forest in found["forests"].items():
+        if "compile_limit_seconds" in forest:
+            met = forest["compile_seconds"] <= forest["compile_limit_seconds"]
+            told[f"compiling {name}"] = PASSED if met else MISSED
+    return told
+
+
+def is_met(found):
+    """Return whether every result is right and every floor reached."""
+    return not found["failures"] and set(found["verdicts"].values()) == {PASSED}
+
+
+def markdown(found):
+    """Return the tables of a document."""
+    parts = [
+        _where(found),
+        _ratio_table([row for row in found["rows"] if row["target"]], floors=True),
+        "Other peers, and what no floor refers to:",
+        _ratio_table([row for row in found["rows"] if not row["target"]], floors=False),
+        "Forests, whose size decides about speed:",
+        _forest_table(found["forests"]),
+        "Growth, one replicate of a volume on one thread (hard scene):",
+        _growth_table(found["growth"]),
+    ]  # fmt: skip
+    if found["absent"]:
+        parts.append("Not measured here: " + "; ".join(f"{k} ({v})" for k, v in sorted(found["absent"].items())) + ".")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _where(found):
+    machine = found["machine"]
+    versions = ", ".join(
+        f"{name} {machine['versions'][package]}"
+        for name, package in (("NumPy", "numpy"), ("SciPy", "scipy"), ("scikit-learn", "scikit-learn"))
+    )
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['vectors']}; {versions}; {found['date'][:10]}. "
+        "Nanoseconds a pixel or voxel on one thread unless said, median of rounds in turns; before any time is taken, "
+        "masks, labels and tables are compared with scikit-learn's and SciPy's."
+    )
+
+
+def _ratio_table(rows, *, floors):
+    head = ["", "ours", "peer", "", "ratio", *(["floor"] if floors else [])]
+    lines = [
+        [
+            row["name"], _ns(row["ours"]), row["peer_name"], _ns(row["peer"]), _number(row["ratio"]),
+            *([f"{row['floor']:g}" + ("" if row["status"] == PASSED else f" {row['status']}")] if floors else []),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return _table(head, lines, right=(1, 3, 4, 5))
+
+
+def _forest_table(forests):
+    head = ["", "trees", "inner nodes", "thresholds", "visits a pixel", "compiled in"]
+    lines = [
+        [
+            name, str(f["trees"]), str(f["inner_nodes"]), str(f["distinct_thresholds"]), f"{f['visits_per_pixel']:.0f}",
+            f"{f['compile_seconds']:.1f} s" if "compile_seconds" in f else "",
+        ]
+        for name, f in forests.items()
+    ]  # fmt: skip
+    return _table(head, lines, right=(1, 2, 3, 4, 5))
+
+
+def _growth_table(growth):
+    head = ["side", "forest", "ns a voxel", "peak memory", "bytes a voxel", "forecast"]
+    lines = [
+        [
+            f"{row['side']}^3", row["forest"], _ns(row), _mib(row.get("peak_bytes")),
+            f"{row['peak_bytes'] / row['voxels']:.1f}" if row.get("peak_bytes") else "", _mib(row["forecast_bytes"]),
+        ]
+        for row in growth
+    ]  # fmt: skip
+    return _table(head, lines, right=(2, 3, 4, 5))
+
+
+def _table(head, lines, right):
+    if not lines:
+        return ""
+    rule = ["---:" if k in right else "---" for k in range(len(head))]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *lines))
+
+
+def _ns(times):
+    return _number((times or {}).get("median_ns"))
+
+
+def _number(value):
+    """Return three digits."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _mib(n_bytes):
+    return "" if n_bytes is None else f"{n_bytes / 2**20:.0f} MiB"
+
+
+def newest(folder):
+    """Return the full result with the newest date in a folder, as (path, document); None where there is none."""
+    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(Path(folder).glob("cpu_*.json"))]
+    found = [(path, each) for path, each in found if each["mode"] == "full"]
+    return max(found, key=lambda pair: pair[1]["date"], default=None)
+
+
+def readme_block(path, found):
+    """Return the README's part between the two marks, which it holds."""
+    return f"{BEGIN}\n{markdown(found)}\n\nAll figures: `bench/results/{path.name}`.\n{END}"
+
+
+def replace_block(text, block):
+    """Return a text with the block in place of the old one; raise ValueError where the marks are missing."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the text lacks the marks {BEGIN} and {END}")
+    return before + block + after

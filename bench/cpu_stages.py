@@ -1,0 +1,317 @@
+"""What is measured, stage by stage: gates first, then all contenders in turns."""
+
+import pickle
+import platform
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from cpu_engine import Ours, digest
+from cpu_gates import GateError, gate_chain, gate_noise
+from cpu_parts import Parts
+from cpu_peers import NumpyChain, numpy_replicate
+from cpu_scenes import CLEAR, HARD, KEY, PLANE, SENSOR, WEKA, Scene, enlarged, make_scene
+from cpu_turns import Contender, in_turns, own_worker
+
+AVX2_TARGET = (("NUMBA_CPU_NAME", "x86-64-v3"),)
+"""Code for any processor with AVX2 and FMA, and nothing beyond."""
+
+KINDS = {"float": ("none", None), "uint16": ("uint16", None), "uint8": ("uint8", None)}
+"""Variants of a replicate: bins of the forest, and the feature set where it is not the scene's own."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large everything is."""
+
+    volume: int
+    plane: int
+    large: int
+    """Side of the volume for features alone and for one replicate that two threads share."""
+    slab: int
+    """Planes of it that slow peers get: their cost is linear in planes."""
+    growth: tuple[int, ...]
+    rounds: int
+    share: int
+    """Slow forests of planes get one part in so many of the pixels."""
+    forest_pixels: int
+    peer_pixels: int
+    noise_side: int
+    table_side: int
+    trees: int | None = None
+    """Overrides the recipes where given."""
+    other_target: tuple[str, ...] = ("float", "uint8")
+    """Variants of the hard scene that run in code for AVX2 alone, too."""
+    other_environment: tuple[tuple[str, str], ...] = AVX2_TARGET
+
+
+FULL = Sizes(
+    volume=128, plane=2048, large=256, slab=64, growth=(64, 128, 256, 512), rounds=5, share=8,
+    forest_pixels=1 << 20, peer_pixels=1 << 17, noise_side=1024, table_side=2048,
+)  # fmt: skip
+QUICK = Sizes(
+    volume=80, plane=640, large=112, slab=48, growth=(64, 128), rounds=3, share=4,
+    forest_pixels=1 << 17, peer_pixels=1 << 15, noise_side=512, table_side=512,
+)  # fmt: skip
+SMOKE = Sizes(
+    volume=40, plane=128, large=40, slab=40, growth=(40,), rounds=1, share=2,
+    forest_pixels=1 << 11, peer_pixels=1 << 10, noise_side=64, table_side=128, trees=6, other_target=("float",),
+    other_environment=(),
+)  # fmt: skip
+
+
+class Stages:
+    """All stages over one set of sizes.
+
+    Parameters
+    ----------
+    bench : Bench
+        Takes the rows.
+    sizes : Sizes
+        How large everything is.
+    folder : Path
+        For files that other processes read.
+    """
+
+    def __init__(self, bench, sizes, folder):
+        self.bench, self.sizes, self.folder = bench, sizes, folder
+        self.ours = Ours(threads=1)
+        self.parts = Parts(self)
+        self._scenes, self._grown, self._chains = {}, {}, {}
+
+    def run(self, only=()):
+        """Run the stages that are wanted."""
+        for name, stage in STAGES.items():
+            if not only or name in only:
+                with self.bench.stage(name):
+                    stage(self)
+
+    def scene(self, recipe):
+        """Return a scene, made once."""
+        if recipe.name not in self._scenes:
+            side = self.sizes.volume if recipe.ndim == 3 else self.sizes.plane
+            self._scenes[recipe.name] = make_scene(recipe, side, trees=self.sizes.trees)
+        return self._scenes[recipe.name]
+
+    def grown(self, recipe, variant):
+        """Return a forest of a scene, grown once, with its networks in memory."""
+        key, scene = (recipe.name, variant), self.scene(recipe)
+        kind, features = KINDS[variant]
+        first = key not in self._grown
+        if first:
+            self._grown[key] = scene.grow(self.ours.backend, kind, features)
+        grown = self._grown[key]
+        seconds = self.ours.compile(grown.flat, scene.rule)
+        if first:
+            bank = scene.bank(grown.features)
+            size = grown.size(self.ours.backend.feature_stack(scene.raw, bank))
+            limited = self.sizes.trees is None and size["trees"] == 100
+            self.bench.compiled(f"{recipe.name}, {variant}", seconds, size, kind=kind, limited=limited)
+        return grown
+
+    def chain(self, recipe):
+        """Return the chain of NumPy, SciPy and scikit-learn of a scene, its forest grown once."""
+        if recipe.name not in self._chains:
+            share = 1 if recipe.ndim == 3 else self.sizes.share
+            self._chains[recipe.name] = NumpyChain(self.scene(recipe), share)
+        return self._chains[recipe.name]
+
+    def times(self, *contenders, repeat=True):
+        """Run contenders in turns."""
+        return in_turns(contenders, self.sizes.rounds, repeat=repeat)
+
+    def kept(self, name, value):
+        """Write a value for another process and return the path of its file."""
+        path = self.folder / f"{name}.pickle"
+        with path.open("wb") as file:
+            pickle.dump(value, file)
+        return path
+
+    # --- whole replicates
+
+    def volumes(self):
+        """Whole replicates of both volumes, in every variant, and in code for AVX2 alone."""
+        for recipe in (HARD, CLEAR):
+            self._whole(recipe, tuple(KINDS), "volume")
+
+    def planes(self):
+        """Whole replicates of a plane."""
+        self._whole(PLANE, ("float", "uint8"), "plane")
+        self._whole(WEKA, ("float", "uint8"), "plane")
+
+    def _whole(self, recipe, variants, target):
+        scene, chain = self.scene(recipe), self.chain(recipe)
+        names = {}
+        with ExitStack() as stack:
+            contenders = [Contender("numpy", chain, scene.raw.size, chain.note)]
+            for variant in variants:
+                with self.bench.stage(f"{recipe.name}, {variant}"):
+                    grown = self.grown(recipe, variant)
+                    self.bench.gates[f"{recipe.name}, {variant}"] = gate_chain(self.ours, scene, grown)
+                    contenders.append(Contender(variant, self.ours.replicate(scene, grown), scene.raw.size))
+                    names[variant] = (f"{recipe.name}, {variant}", f"{target} {variant}")
+            for variant in self._other_target if recipe is HARD else ():
+                worker = self._worker_of_other_target(stack, scene, self.grown(recipe, variant))
+                name = f"{recipe.name}, {variant}, code for AVX2 alone"
+                contenders.append(Contender(name, _asked(worker), scene.raw.size))
+                names[name] = (name, f"{target} {variant}")
+            chain.stages = {name: [] for name in chain.STAGES}
+            found = self.times(*contenders)
+        for variant, (name, key) in names.items():
+            where = f"{scene.raw.shape[0]}^{scene.raw.ndim}"
+            self.bench.compare(
+                f"replicate {where}, {name}", found[variant], found["numpy"], "NumPy + SciPy + scikit-learn", target=key
+            )
+        self._stages_of(recipe, scene, chain)
+
+    def _stages_of(self, recipe, scene, chain):
+        """Keep the single steps of both sides: where the time goes."""
+        if (recipe.name, "float") not in self._grown:
+            return
+        steps = self.ours.stages(scene, self.grown(recipe, "float"))
+        ours = self.times(*(Contender(name, call, scene.raw.size) for name, call in steps.items()))
+        peer = {name: float(np.median(v[1:])) / scene.raw.size * 1e9 for name, v in chain.stages.items()}
+        if not self.bench.speeds:
+            ours, peer = dict.fromkeys(ours), dict.fromkeys(peer)
+        self.bench.stages[recipe.name] = {
+            "ours, single verbs, float": {name: times and times.median for name, times in ours.items()},
+            "NumPy + SciPy + scikit-learn": peer,
+        }
+
+    @cached_property
+    def _other_target(self):
+        if platform.machine().lower() not in ("x86_64", "amd64"):
+            self.bench.miss("code for AVX2 alone", f"the processor is {platform.machine()}")
+            return ()
+        return self.sizes.other_target
+
+    def _worker_of_other_target(self, stack, scene, grown):
+        path = self.kept(f"avx2_{grown.kind}", {"scene": scene, "grown": grown})
+        worker = stack.enter_context(own_worker("ours", path, environment=dict(self.sizes.other_environment)))
+        if worker.ready["digest"] != digest(self.ours.replicate(scene, grown)(0)):
+            raise GateError("code for AVX2 alone gives another table")
+        told = worker.ready if self.bench.speeds else {"digest": worker.ready["digest"]}
+        self.bench.gates[f"code for AVX2 alone, {grown.kind}"] = told
+        return worker
+
+    # --- threads
+
+    def threads(self):
+        """Two threads against one, on two replicates at once and on one large one; two processes of the others."""
+        two = Ours(threads=2)
+        for recipe, variants in ((HARD, ("float", "uint8")), (PLANE, ("float",))):
+            scene, n = self.scene(recipe), 2 * self.scene(recipe).raw.size
+            for variant in variants:
+                grown = self.grown(recipe, variant)
+                self._same_tables(scene, grown, two)
+                found = self.times(
+                    Contender("one", self.ours.replicate(scene, grown, 2), n),
+                    Contender("two", two.replicate(scene, grown, 2), n),
+                )
+                name = f"two replicates {scene.raw.shape[0]}^{scene.raw.ndim}, {recipe.name}, {variant}, two threads"
+                self.bench.compare(name, found["two"], found["one"], "one thread", target="threads")
+        self._one_large(two)
+        self._two_processes(two)
+
+    def _same_tables(self, scene, grown, two):
+        """Results never depend on threads."""
+        tables = [engine.replicate(scene, grown, 2)(0) for engine in (self.ours, two)]
+        if not all(np.array_equal(a, b) for a, b in zip(*tables, strict=True)):
+            raise GateError("two threads give another table than one")
+
+    def _one_large(self, two):
+        scene = self.scene(HARD)
+        large = scene.of(enlarged(scene.raw, self.sizes.large))
+        grown = self.grown(HARD, "float")
+        self._same_tables(large, grown, two)
+        found = self.times(
+            Contender("one", self.ours.replicate(large, grown), large.raw.size),
+            Contender("two", two.replicate(large, grown), large.raw.size),
+        )
+        name = f"one replicate {self.sizes.large}^3, hard 3D, float, shared by two threads"
+        self.bench.compare(name, found["two"], found["one"], "one thread", target="threads")
+
+    def _two_processes(self, two):
+        """What two cores do with the others: two processes with one replicate each, at once."""
+        scene, grown = self.scene(HARD), self.grown(HARD, "float")
+        path = self.kept("numpy", {"scene": scene, "share": 1})
+        with ExitStack() as stack:
+            workers = [stack.enter_context(own_worker("numpy", path)) for _ in range(2)]
+
+            def both(number):
+                for k, worker in enumerate(workers):
+                    worker.tell(number=2 * number + k)
+                for worker in workers:
+                    worker.listen()
+
+            n = 2 * scene.raw.size
+            found = self.times(Contender("ours", two.replicate(scene, grown, 2), n), Contender("numpy", both, n))
+        name = f"two replicates {scene.raw.shape[0]}^3, hard 3D, float, two threads"
+        self.bench.compare(name, found["ours"], found["numpy"], "NumPy + SciPy + scikit-learn in two processes")
+
+    # --- noise
+
+    def noise(self):
+        """Replicates alone, few and many electrons."""
+        for electrons in (20, 1000):
+            scene = self._flat(electrons)
+            self.bench.gates[f"noise, {electrons} e-"] = gate_noise(self.ours, scene)
+            draw = np.random.default_rng(1)
+            backend, raw, law = self.ours.backend, scene.raw, scene.noise
+            found = self.times(
+                Contender("ours", _replicates(backend, raw, law), raw.size),
+                Contender("numpy", lambda _, raw=raw, draw=draw: numpy_replicate(raw, draw), raw.size),
+            )
+            name = f"noise {raw.shape[0]}^2, {electrons} e- a pixel"
+            self.bench.compare(name, found["ours"], found["numpy"], "NumPy's Poisson and normal", target="noise")
+
+    def _flat(self, electrons):
+        region = SENSOR.regions[0]
+        counts = np.random.default_rng(1).poisson(electrons, (self.sizes.noise_side,) * 2)
+        raw = np.rint(region.offset_dn + counts / region.gain_e_per_dn).astype(np.uint16)
+        return Scene(PLANE, raw, np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+    # --- growth
+
+    def growth(self):
+        """One replicate of growing volumes on one thread: nanoseconds a voxel, and the peak of memory."""
+        scene = self.scene(HARD)
+        for variant in ("float", "uint8"):
+            grown = self.grown(HARD, variant)
+            case = {"scene": scene, "grown": grown, "threads": 1, "smallest": self.sizes.growth[0]}
+            with own_worker("memory", self.kept(f"memory_{variant}", case)) as worker:
+                for side in self.sizes.growth:
+                    answer = worker.ask(side=side, rounds=min(self.sizes.rounds, 5 if side <= 128 else 2))
+                    self._grew(side, variant, answer)
+
+    def _grew(self, side, variant, answer):
+        row = {"side": side, "forest": variant, "voxels": side**3, "rounds": len(answer["seconds"])}
+        row["peak_bytes"], row["forecast_bytes"] = answer["peak_bytes"], answer["forecast_bytes"]
+        if self.bench.speeds:
+            row["median_ns"] = float(np.median(answer["seconds"])) / side**3 * 1e9
+            row["min_ns"] = min(answer["seconds"]) / side**3 * 1e9
+        self.bench.growth.append(row)
+        self.bench.say(f"  {row}")
+
+
+def _replicates(backend, raw, law):
+    return lambda number: backend.replicate(raw, law, KEY, range(number, number + 1))
+
+
+def _asked(worker):
+    """Return a call that another process times."""
+    return lambda number: worker.ask(number=number)["seconds"]
+
+
+STAGES = {
+    "noise": Stages.noise,
+    "features": lambda stages: stages.parts.features(),
+    "forest": lambda stages: stages.parts.forest(),
+    "table": lambda stages: stages.parts.table(),
+    "volumes": Stages.volumes,
+    "planes": Stages.planes,
+    "threads": Stages.threads,
+    "growth": Stages.growth,
+}
+"""By name, in their order."""

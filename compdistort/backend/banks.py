@@ -1,0 +1,92 @@
+"""Filter banks: what a backend computes features with. `compdistort.backend.base` offers all names of this module."""
+
+from dataclasses import dataclass
+
+from compdistort.backend.records import Float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparableScale:
+    """Half kernels (taps 0..r, float32, computed in float64) of one sigma.
+
+    Attributes
+    ----------
+    sigma_px : float
+        The scale that the user named, in pixels.
+    presmooth : ndarray of shape (r + 1,), float32, or None
+        Even kernel applied along every axis first (preset `ilastik`).
+    smooth, second, narrow : ndarray of shape (r + 1,), float32
+        Even kernels: Gaussian, second derivative, and the narrower Gaussian of the difference of Gaussians.
+    first : ndarray of shape (r + 1,), float32
+        Odd kernel: response ``sum_k first[k] (x[+k] - x[-k])``; ``first[0]`` is 0.
+    """
+
+    sigma_px: float
+    presmooth: Float32 | None
+    smooth: Float32
+    first: Float32
+    second: Float32
+    narrow: Float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparableBank:
+    """A feature set of separable filters (GS, LoG, GGM, DoG) in 2D or 3D.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One name a feature, e.g. ``GS_s1.0``.
+    columns : tuple of (str, int)
+        Operator (``GS``, ``LoG``, ``GGM``, ``DoG``) and index into `scales`, one a feature.
+    scales : tuple of SeparableScale
+        The distinct scales.
+    border : str
+        ``"mirror"`` (d c b | a b c d | c b a) or ``"reflect"`` (c b a | a b c d | d c b).
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[tuple[str, int], ...]
+    scales: tuple[SeparableScale, ...]
+    border: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WekaScale:
+    """ImageJ's accurate Gaussian of one Weka sigma.
+
+    Attributes
+    ----------
+    sigma : float
+        Weka's "sigma"; the standard deviation used is 0.4 sigma pixels.
+    kernel : ndarray of shape (r,), float32
+        Half kernel g_0..g_{r-1}, edge-corrected and normalised.
+    tail : ndarray of shape (r,), float32
+        Tail sums T_i that stand for the repeated edge pixel.
+    """
+
+    sigma: float
+    kernel: Float32
+    tail: Float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WekaBank:
+    """The 2D Trainable Weka set: Gaussian blur, Hessian, Sobel, difference of Gaussians.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Plane names in Weka's order (70 of them for the default sigmas).
+    scales : tuple of WekaScale
+        The sigmas 1, 2, 4, ... in order.
+    with_sigma_zero : bool
+        Whether the unblurred Sobel and Hessian planes are part of the set.
+    """
+
+    names: tuple[str, ...]
+    scales: tuple[WekaScale, ...]
+    with_sigma_zero: bool
+
+
+FilterBank = SeparableBank | WekaBank

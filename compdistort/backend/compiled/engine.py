@@ -1,0 +1,98 @@
+"""The fused CPU engine: an image's mask bits from `FusedVotes`, its objects from their runs."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compdistort.backend.base import FilterBank, FlatForest, Float64, ImageObjects, Int32, SegmentRule, UInt64
+from compdistort.backend.compiled.bits import pack_mask
+from compdistort.backend.compiled.convolve import smooth_probability
+from compdistort.backend.compiled.fused import FusedVotes
+from compdistort.backend.compiled.runs import objects_from_bits
+from compdistort.backend.compiled.team import Team
+
+R = TypeVar("R")
+
+PLANS = 8
+"""Plans (filters, forest and shape) that are kept."""
+
+LARGE_BYTES = 1 << 26
+"""From this size on replicates are drawn one after another, and each is shared by all threads: less memory."""
+
+
+class Engine:
+    """Images to objects, on the threads of one team.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Threads; default as many as this process may use cores.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._team = Team(threads or usable_cores())
+        self._plans: OrderedDict[tuple[int, int, tuple[int, ...]], tuple[object, object, FusedVotes]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def probability(self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, foreground: int) -> Float64:
+        """Return the probability of one class (see `Backend.image_probability`)."""
+        return self._plan(bank, forest, image.shape).probability(image, foreground, self._team)
+
+    def objects(self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
+        """Return labels and table of an image (see `Backend.image_objects`)."""
+        labels, values = self._found(image, bank, forest, rule, want_labels=True)
+        assert labels is not None
+        return ImageObjects(labels=labels, values=values)
+
+    def table(self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> Float64:
+        """Return the object table of an image alone."""
+        return self._found(image, bank, forest, rule, want_labels=False)[1]
+
+    def each(self, work: Sequence[int], make: Callable[[int], R], image_bytes: int) -> list[R]:
+        """Return `make` of every number, in order: several at once, or one after another where images are large."""
+        if image_bytes >= LARGE_BYTES:
+            return [make(number) for number in work]
+        made: dict[int, R] = {}
+        self._team.share(work, lambda left: made.update((number, make(number)) for number in left))
+        return [made[number] for number in work]
+
+    def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
+        """Return the memory of one image in work (see `Backend.working_bytes`)."""
+        return self._plan(bank, forest, shape).scratch_bytes()
+
+    def _found(
+        self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, rule: SegmentRule, *, want_labels: bool
+    ) -> tuple[Int32 | None, Float64]:
+        bits = self._bits(image, bank, forest, rule)
+        return objects_from_bits(bits, image.shape, rule, want_labels=want_labels)
+
+    def _bits(self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> UInt64:
+        if rule.smoothing_px <= 0:
+            return self._plan(bank, forest, image.shape).mask_bits(image, rule, self._team)
+        foreground = range(forest.n_classes)[rule.foreground]
+        probability = self.probability(image, bank, forest, foreground)
+        value = smooth_probability(probability.astype(np.float32), rule.smoothing_px)
+        return pack_mask(value > rule.threshold if rule.strict else value >= rule.threshold)
+
+    def _plan(self, bank: FilterBank, forest: FlatForest, shape: Sequence[int]) -> FusedVotes:
+        """Return the plan of filters, forest and shape; both records are kept with it, so that an id stays theirs."""
+        key = (id(bank), id(forest), tuple(shape))
+        with self._lock:
+            if key not in self._plans:
+                self._plans[key] = (bank, forest, FusedVotes(bank, forest, shape))
+                if len(self._plans) > PLANS:
+                    self._plans.popitem(last=False)
+            self._plans.move_to_end(key)
+            return self._plans[key][2]
+
+
+def usable_cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,34 @@
+"""What `compdistort train` and `compdistort segment` print for people."""
+
+from typing import Any
+
+from compdistort.forest import describe_bins
+
+
+def describe_training(result: dict[str, Any]) -> str:
+    """Return the result of `train_files` in words."""
+    counts = ", ".join(f"{name}: {n} pixels" for name, n in result["n_pixels"].items())
+    lines = [
+        f"{result['model']}: {result['n_trees']} trees (preset {result['preset']}, seed {result['seed']}, "
+        f"{'classes weigh the same' if result['balanced'] else 'pixels weigh the same'}), "
+        f"features {result['features']['set']}",
+        f"trained on {counts}; objects are {result['foreground']} (value {result['foreground_value']}, --foreground)",
+    ]
+    if result["oob_error"] is not None:
+        lines.append(f"out-of-bag error {result['oob_error']:.4f} (optimistic: neighbours of a pixel were seen)")
+    lines += describe_bins(result["bins"]) if "bins" in result else ()
+    quality = result["held_out"]
+    if quality is not None:
+        recall = ", ".join(f"{name} {value:.4f}" for name, value in quality["recall"].items())
+        lines += [
+            f"held out ({quality['source']}; {sum(quality['n_pixels'].values())} pixels):",
+            f"  accuracy {quality['accuracy']:.4f}, Dice {quality['dice']:.4f}, recall {recall}",
+        ]
+    return "\n".join([*lines, *(f"warning: {text}" for text in result["warnings"])])
+
+
+def describe_segmentation(result: dict[str, Any]) -> str:
+    """Return the result of `segment_file` in words."""
+    written = ", ".join(result[name] for name in ("mask", "probability", "labels") if result[name])
+    found = f"{result['objects']} objects, total area {result['total_area_px']} pixels"
+    return f"{result['image']}: {found}\n{written}: written"

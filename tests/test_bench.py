@@ -1,0 +1,281 @@
+"""The benchmark of the CPU engine: it runs, refuses what is wrong, judges by its floors; the README tells its JSON."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCH = ROOT / "bench"
+sys.path.append(str(BENCH))
+
+from cpu_engine import Ours  # noqa: E402 - found by the line above
+from cpu_forest_peers import lightgbm_text  # noqa: E402
+from cpu_gates import GateError, gate_chain, gate_features, gate_forest, gate_noise, gate_table  # noqa: E402
+from cpu_report import (  # noqa: E402
+    BEGIN,
+    END,
+    MISSED,
+    NOT_MEASURED,
+    PASSED,
+    TARGETS,
+    Bench,
+    document,
+    is_met,
+    markdown,
+    newest,
+    readme_block,
+    replace_block,
+)
+from cpu_scenes import HARD, PLANE, SENSOR, enlarged, forest_size, make_scene  # noqa: E402
+from cpu_turns import Contender, Times, Worker, WorkerError, in_turns  # noqa: E402
+
+from compdistort.replicate import noise_tables  # noqa: E402
+from compdistort.sensor.model import SensorModel  # noqa: E402
+
+ABOUT = {
+    "date": "2026-01-02T03:04:05+00:00",
+    "mode": "full",
+    "machine": {"processor": "P", "cores": 2, "vectors": "AVX2", "versions": {"numpy": "2", "scipy": "1"}},
+}
+ABOUT["machine"]["versions"]["scikit-learn"] = "1.9"
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return Ours(threads=1)
+
+
+@pytest.fixture(scope="module")
+def small(ours):
+    """A small hard volume and a float forest of it."""
+    scene = make_scene(HARD, 40, trees=6)
+    return scene, scene.grow(ours.backend)
+
+
+def test_smoke_runs_every_stage_and_keeps_no_time(tmp_path):
+    path = tmp_path / "smoke.json"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(BENCH / "cpu.py"), "--smoke", "--output", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=900)
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    found = json.loads(path.read_text())
+    assert found["failures"] == []
+    assert {row["target"] for row in found["rows"]} - {""} == set(TARGETS)
+    compared = [gate for gate in found["identity"].values() if "differences" in gate]
+    assert len(compared) >= 13
+    assert all(gate["differences"] == 0 and 0 < gate["foreground"] < 1 for gate in compared)
+    assert "_ns" not in path.read_text()
+    assert "compile_seconds" not in json.dumps(found["forests"])
+
+
+def test_readme_tells_the_newest_result():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = newest(BENCH / "results")
+    block = f"{BEGIN}\n{END}" if found is None else readme_block(*found)
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert replace_block(text, block) == text
+
+
+def test_committed_results_prove_what_they_claim():
+    for path in (BENCH / "results").glob("cpu_*.json"):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        assert found["mode"] == "full"
+        chains = [gate for name, gate in found["identity"].items() if "differences" in gate]
+        assert all(gate["differences"] == 0 and gate["pixels"] >= 1 << 20 for gate in chains)
+        assert all(row["ours"]["rounds"] >= 5 for row in found["rows"])
+
+
+def _bench(ratio):
+    bench = Bench(say=lambda _: None)
+    for target in TARGETS:
+        ours = Times(units=1e6, seconds=[1.0, 2.0, 3.0])
+        peer = Times(units=1e6, seconds=[2 * ratio(target)] * 3)
+        bench.compare(f"row {target}", ours, peer, "peer", target=target)
+    return bench
+
+
+def test_floors_judge_the_ratio_of_medians():
+    met = document(_bench(lambda target: TARGETS[target].floor), ABOUT)
+    assert is_met(met)
+    assert met["rows"][0]["ratio"] == TARGETS["volume float"].floor
+    assert (met["rows"][0]["ours"]["median_ns"], met["rows"][0]["ours"]["min_ns"]) == (2000.0, 1000.0)
+    missed = document(_bench(lambda target: TARGETS[target].floor * (0.99 if target == "noise" else 1)), ABOUT)
+    assert not is_met(missed)
+    assert missed["verdicts"][TARGETS["noise"].words] == MISSED
+    assert missed["verdicts"][TARGETS["table"].words] == PASSED
+    assert "3 MISSED" in markdown(missed)
+
+
+def test_what_was_not_measured_is_not_met():
+    bench = _bench(lambda target: TARGETS[target].floor)
+    bench.rows = [row for row in bench.rows if row.target != "threads"]
+    found = document(bench, ABOUT)
+    assert found["verdicts"][TARGETS["threads"].words] == NOT_MEASURED
+    assert not is_met(found)
+
+
+def test_a_wrong_result_ends_its_stage_and_is_told():
+    bench = _bench(lambda target: TARGETS[target].floor)
+    with bench.stage("features"):
+        raise GateError("one pixel differs")
+    found = document(bench, ABOUT)
+    assert found["failures"] == ["features: FAILED: one pixel differs"]
+    assert not is_met(found)
+
+
+def test_slow_compiling_is_missed():
+    bench = _bench(lambda target: TARGETS[target].floor)
+    size = {"trees": 100, "inner_nodes": 9, "distinct_thresholds": 9, "visits_per_pixel": 9}
+    bench.compiled("hard, uint8", 11.0, size, kind="uint8", limited=True)
+    bench.compiled("hard, float", 11.0, size, kind="none", limited=True)
+    verdicts = document(bench, ABOUT)["verdicts"]
+    assert (verdicts["compiling hard, uint8"], verdicts["compiling hard, float"]) == (MISSED, PASSED)
+
+
+def test_newest_result_is_the_full_one_with_the_latest_date(tmp_path):
+    for name, date, mode in (("a", "2026-03", "full"), ("b", "2026-01", "full"), ("c", "2026-09", "quick")):
+        (tmp_path / f"cpu_{name}.json").write_text(json.dumps({"date": date, "mode": mode}))
+    assert newest(tmp_path)[0].name == "cpu_a.json"
+
+
+def test_contenders_take_turns():
+    order = []
+    contenders = [Contender(name, lambda k, name=name: order.append((name, k)) or 0.5, 10.0) for name in "ab"]
+    found = in_turns(contenders, 3)
+    assert order == [(name, k) for k in range(4) for name in "ab"]  # the first pair without the clock
+    assert found["a"].seconds == [0.5] * 3
+    assert found["a"].median == found["a"].fastest == 0.5 / 10 * 1e9
+
+
+def test_short_calls_are_repeated_within_a_round():
+    found = in_turns([Contender("short", lambda _: 0.01, 1.0)], 2)
+    assert found["short"].calls_a_round == 10
+    assert found["short"].seconds == pytest.approx([0.01, 0.01])
+
+
+def test_a_worker_that_lacks_its_library_says_so():
+    with pytest.raises(WorkerError, match="No module named 'no_such_library'"):
+        Worker([sys.executable, "-c", "import no_such_library"])
+
+
+def test_a_worker_answers_question_by_question():
+    echo = "print('{}', flush=True)\nfor line in __import__('sys').stdin: print(line, end='', flush=True)"
+    with Worker([sys.executable, "-c", echo]) as worker:
+        assert [worker.ask(number=k) for k in range(3)] == [{"number": k} for k in range(3)]
+
+
+def test_gates_let_the_engine_pass(ours, small):
+    scene, grown = small
+    assert gate_chain(ours, scene, grown)["objects"] > 0
+    assert gate_features(ours, scene)["largest_rounding_in_sd"] < 1e-2
+    assert gate_noise(ours, scene)["pixels"] == 4 * 40**3
+
+
+def test_gates_stop_a_forest_with_one_wrong_threshold(ours, small):
+    scene, grown = small
+    planes = ours.backend.feature_stack(scene.raw, scene.bank()).reshape(grown.flat.n_features, -1)
+    root = int(grown.flat.root[0])
+    threshold = grown.flat.threshold.copy()
+    threshold[root] = np.median(planes[grown.flat.feature[root]])
+    wrong = replace(grown, flat=replace(grown.flat, threshold=threshold))
+    ours.compile(wrong.flat, scene.rule)
+    gate_forest(grown, scene.rule, planes)
+    with pytest.raises(GateError, match="scikit-learn"):
+        gate_forest(wrong, scene.rule, planes)
+    with pytest.raises(GateError, match="scikit-learn"):
+        gate_chain(ours, scene, wrong)
+
+
+def test_gate_of_the_noise_stops_another_gain(ours, small):
+    """n = 256,000 draws; a variance 10 % too large is more than ten standard errors away."""
+    scene, _ = small
+    wrong = scene.of(scene.raw)
+    region = SENSOR.regions[0]
+    other = SensorModel.scalar(
+        offset_dn=region.offset_dn, gain_e_per_dn=region.gain_e_per_dn / 1.1, read_noise_e=region.read_noise_e
+    )
+    wrong.__dict__["noise"] = noise_tables(other, "poisson-gaussian", scene.raw.shape)
+    with pytest.raises(GateError, match=r"variance by \d\d"):
+        gate_noise(ours, wrong)
+
+
+def test_gate_of_the_table_stops_a_shifted_box(ours):
+    from skimage.measure import regionprops_table
+
+    labels = np.zeros((20, 20), np.int32)
+    labels[2:5, 3:9], labels[10:12, 4:5] = 1, 2
+    table = regionprops_table(labels, properties=("area", "bbox", "centroid"))
+    values = ours.backend.measure(labels)
+    gate_table(values, table)
+    with pytest.raises(GateError, match="BX"):
+        gate_table(values, table | {"bbox-1": table["bbox-1"] + 1})
+
+
+def test_scenes_are_made_from_their_seed():
+    first, again = (make_scene(PLANE, 96) for _ in range(2))
+    assert np.array_equal(first.raw, again.raw)
+    assert np.array_equal(first.places, again.places)
+    assert set(np.unique(first.labels)) == {0, 1}
+    assert set(np.unique(make_scene(HARD, 40).labels)) == {0, 1, 2}
+
+
+def test_enlarged_images_are_mirrored_periods():
+    image = np.arange(6, dtype=np.uint16).reshape(2, 3)
+    assert enlarged(image, 7)[0].tolist() == [0, 1, 2, 2, 1, 0, 0]
+    assert enlarged(image, 7)[:, 0].tolist() == [0, 3, 3, 0, 0, 3, 3]
+    assert enlarged(image, 2).tolist() == [[0, 1], [3, 4]]
+
+
+def test_visits_are_the_inner_nodes_that_pixels_meet(small, ours):
+    scene, grown = small
+    planes = ours.backend.feature_stack(scene.raw, scene.bank()).reshape(grown.flat.n_features, -1)
+    rows = grown.sees(planes[:, :4000])
+    visits = forest_size(grown.estimator, grown.flat, rows)["visits_per_pixel"]
+    nodes, _ = grown.estimator.decision_path(rows)
+    assert visits == pytest.approx(nodes.sum() / len(rows) - grown.flat.n_trees, abs=0.06)
+
+
+def test_lightgbm_text_holds_the_same_forest(small, ours):
+    scene, grown = small
+    planes = ours.backend.feature_stack(scene.raw, scene.bank()).reshape(grown.flat.n_features, -1)
+    rows = grown.sees(planes[:, ::997])
+    head, *blocks = lightgbm_text(grown.flat, 1).split("\n\n")
+    sizes = [int(n) for n in head.split("tree_sizes=")[1].split()]
+    assert len(sizes) == grown.flat.n_trees
+    trees = [dict(line.split("=") for line in block.split("\n") if "=" in line) for block in blocks if "Tree=" in block]
+    found = np.mean([[_descend(tree, row) for row in rows] for tree in map(_arrays, trees)], axis=0)
+    assert np.allclose(found, grown.estimator.predict_proba(rows)[:, 1], rtol=0, atol=1e-12)
+
+
+def _arrays(tree):
+    return {key: [float(word) for word in text.split()] for key, text in tree.items()}
+
+
+def _descend(tree, row):
+    node = 0 if tree["split_feature"] else -1
+    while node >= 0:
+        left = row[int(tree["split_feature"][node])] <= tree["threshold"][node]
+        node = int(tree["left_child" if left else "right_child"][node])
+    return tree["leaf_value"][-node - 1]
+
+
+def test_bench_imports_nothing_that_the_foreign_python_lacks():
+    """cpu_foreign.py runs where only NumPy is: of our own files it imports none."""
+    text = (BENCH / "cpu_foreign.py").read_text()
+    assert not any(f"import {path.stem}" in text or f"from {path.stem}" in text for path in BENCH.glob("*.py"))
+    assert "compdistort" not in text
+
+
+def test_turns_have_no_gap():
+    """Every contender runs once a round, between the same neighbours: never one block each."""
+    order = []
+    contenders = [Contender(name, lambda _, name=name: order.append(name) or 1.0, 1.0) for name in "abc"]
+    in_turns(contenders, 4)
+    assert all(a != b for a, b in pairwise(order))

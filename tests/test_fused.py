@@ -1,0 +1,167 @@
+"""The fused engine: block by block, threads and voters leave no trace; NaN is refused; failures come out."""
+
+import threading
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from sklearn.ensemble import RandomForestClassifier
+
+from compdistort.backend import get_backend
+from compdistort.backend.base import SegmentRule
+from compdistort.backend.bitsliced.voter import voter_for
+from compdistort.backend.compiled import engine as engine_module
+from compdistort.backend.compiled import fused
+from compdistort.backend.compiled.team import Team
+from compdistort.errors import InputError
+from compdistort.features import FeatureSpec, build_bank
+from compdistort.forest import flatten
+from compdistort.replicate import noise_tables
+from compdistort.sensor.model import SensorModel
+
+CASES = {
+    "weka": (FeatureSpec(set="weka"), (97, 131)),
+    "ilastik": (FeatureSpec(set="ilastik", sigmas=(0.3, 1.0, 3.5)), (150, 70)),
+    "plain volume": (FeatureSpec(set="plain", sigmas=(0.7, 1.6)), (9, 45, 70)),
+    "ilastik volume": (FeatureSpec(set="ilastik", sigmas=(0.3, 1.6)), (11, 40, 65)),
+}
+GROWN = {"grown out": {}, "leaves of 5": {"min_samples_leaf": 5}, "stumps": {"max_leaf_nodes": 2}}
+
+
+def scene(name):
+    spec, shape = CASES[name]
+    draw = np.random.default_rng(1)
+    truth = ndimage.gaussian_filter(draw.normal(size=shape), 2) > 0.03
+    image = draw.poisson(300 + 400 * truth).astype(np.uint16)
+    return image, truth, build_bank(spec, len(shape), shape)
+
+
+def grow(image, truth, bank, **options):
+    stack = get_backend("numpy").feature_stack(image, bank).reshape(len(bank.names), -1)
+    chosen = np.random.default_rng(2).choice(truth.size, 500, replace=False)
+    estimator = RandomForestClassifier(20, random_state=0, **options)
+    return flatten(estimator.fit(stack[:, chosen].T, truth.ravel()[chosen]))
+
+
+def rules(ndim):
+    few, many = ((4, 8), (6, 26))[ndim - 2]
+    return (
+        SegmentRule(foreground=1, connectivity=many),
+        SegmentRule(foreground=0, threshold=0.4, strict=True, smoothing_px=1.0, connectivity=few, min_size=3),
+        SegmentRule(foreground=-1, connectivity=many, include_holes=True, exclude_border=True),
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("grown", GROWN)
+@pytest.mark.parametrize("wait", [None, True], ids=["descents", "networks"])
+def test_objects_are_those_of_the_plain_engine(name, grown, wait):
+    image, truth, bank = scene(name)
+    forest = grow(image, truth, bank, **GROWN[grown])
+    assert voter_for(forest, wait=wait).compiled == bool(wait)
+    slow, fast = get_backend("numpy"), get_backend("numba", threads=2)
+    for rule in rules(image.ndim):
+        expected, found = (each.image_objects(image, bank, forest, rule) for each in (slow, fast))
+        assert np.array_equal(found.labels, expected.labels)
+        assert np.array_equal(found.values, expected.values, equal_nan=True)
+    probability = [each.image_probability(image, bank, forest, 1) for each in (slow, fast)]
+    assert np.array_equal(*probability)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_replicate_tables_are_the_same_on_any_number_of_threads(threads, monkeypatch):
+    image, truth, bank = scene("ilastik")
+    forest, noise = (
+        grow(image, truth, bank),
+        noise_tables(SensorModel.scalar(offset_dn=100, gain_e_per_dn=1, read_noise_e=2)),
+    )
+    arguments = (image, noise, (1, 2), bank, forest, rules(2)[0], range(3, 8))
+    expected = get_backend("numpy").replicate_tables(*arguments)
+    for large in (1, 1 << 40):
+        monkeypatch.setattr(engine_module, "LARGE_BYTES", large)
+        found = get_backend("numba", threads=threads).replicate_tables(*arguments)
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(found, expected, strict=True))
+
+
+def test_another_threshold_is_noticed():
+    """The negative control of this file: tables do differ where the decision does."""
+    image, truth, bank = scene("ilastik")
+    forest, engine = grow(image, truth, bank), get_backend("numba")
+    first, second = (
+        engine.image_objects(image, bank, forest, SegmentRule(foreground=1, threshold=level)).labels
+        for level in (0.5, 0.6)
+    )
+    assert not np.array_equal(first > 0, second > 0)
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
+def test_nan_features_are_refused_in_columns_that_no_tree_tests_too(bad):
+    image, truth, bank = scene("ilastik")
+    forest = grow(image, truth, bank, max_leaf_nodes=2, max_features=None)
+    pixels = image.astype(np.float32)
+    pixels[40:60, 30] = bad
+    rule = SegmentRule(foreground=1)
+    messages = []
+    for name in ("numpy", "numba"):
+        with pytest.raises(InputError, match="is NaN in") as raised:
+            get_backend(name).image_objects(pixels, bank, forest, rule)
+        messages.append(str(raised.value))
+    assert messages[0] == messages[1]
+
+
+def test_only_doubtful_images_cost_all_features():
+    assert not fused.may_make_nan(np.full((2, 2), 65535, np.uint16))
+    assert not fused.may_make_nan(np.full((2, 2), -65535, np.float32))
+    assert fused.may_make_nan(np.array([[0, np.nan]], np.float32))
+    assert fused.may_make_nan(np.full((2, 2), 65536, np.float32))
+
+
+def test_a_forest_is_compiled_once_it_has_cost_enough(monkeypatch):
+    image, truth, bank = scene("ilastik")
+    forest, asked = grow(image, truth, bank, n_jobs=1), []
+    monkeypatch.setattr(fused, "voter_for", lambda *a, **k: asked.append(k["wait"]) or voter_for(a[0], wait=None))
+    votes, rule = fused.FusedVotes(bank, forest, image.shape), rules(2)[0]
+    for _ in range(2):
+        votes.mask_bits(image, rule, Team(1))
+    monkeypatch.setattr(fused, "COMPILE_AFTER_SECONDS", 0.0)
+    votes.mask_bits(image, rule, Team(1))
+    assert asked == [None, None, None, False]
+
+
+def test_a_team_shares_and_never_exceeds_its_threads():
+    team, seen, most = Team(3), [], []
+    lock, at_work = threading.Lock(), [0]
+
+    def work(left):
+        with lock:
+            at_work[0] += 1
+            most.append(at_work[0])
+        seen.extend(left)
+        with lock:
+            at_work[0] -= 1
+
+    team.share(range(100), lambda outer: [team.share(range(10), work) for _ in outer])
+    assert sorted(seen) == sorted(list(range(10)) * 100)
+    assert max(most) <= 3
+
+
+def test_who_is_nested_is_counted_once_so_that_one_piece_of_work_gets_all_threads():
+    team, gate = Team(2), threading.Barrier(2, timeout=30)
+    team.share([0], lambda outer: [team.share(range(2), lambda left: [gate.wait() for _ in left]) for _ in outer])
+
+
+@pytest.mark.parametrize("where", [0, 57])
+def test_what_a_worker_raises_comes_out_and_the_team_goes_on(where):
+    team = Team(4)
+
+    def work(left):
+        for piece in left:
+            if piece == where:
+                raise InputError("bad piece", "none")
+
+    with pytest.raises(InputError, match="bad piece"):
+        team.share(range(100), work)
+    done = []
+    team.share(range(5), done.extend)
+    assert sorted(done) == [0, 1, 2, 3, 4]
