@@ -97,7 +97,7 @@ def _rank(values, i, cells, base, first):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _rank_chunk(values, cells, base, limits, first, out):
     n = np.uint64(values.size)
-    for i in range(np.uint64(0), n - n % _U4, _U4):  # four at once hide each other's loads: a tenth faster
+    for i in range(np.uint64(0), n - n % _U4, _U4):  # four at once hide each other's loads
         r0, c0 = _rank(values, i, cells, base, first)
         r1, c1 = _rank(values, i + _U1, cells, base, first)
         r2, c2 = _rank(values, i + _U2, cells, base, first)
