@@ -38,7 +38,7 @@ check: lint types
 
 # Peers in turns in one process, after every result is proved; about 20 minutes. `make bench BENCH=--quick` is shorter.
 BENCH ?=
-bench: $(VENV)/.test
+bench: $(VENV)/.peers
 	$(BIN)/python -m pytest -q --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds bench
 	$(BIN)/python bench/cpu.py $(BENCH)
 
@@ -64,6 +64,10 @@ $(VENV)/.base: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@ $(VENV)/.base
+
+$(VENV)/.peers: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[peers]'
+	touch $@ $(VENV)/.base $(VENV)/.test
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

@@ -8,6 +8,9 @@ from cpu_scenes import KEY
 from compdistort.backend import get_backend
 from compdistort.backend.bitsliced.machine import Machine
 from compdistort.backend.bitsliced.voter import forest_note, voter_for
+from compdistort.backend.compiled.blocks import FeatureBlocks
+from compdistort.backend.compiled.fused import tile_size
+from compdistort.backend.compiled.source import Pixels
 from compdistort.backend.compiled.votes import at_least
 
 WORK_UNIT = 512
@@ -61,9 +64,22 @@ class Ours:
         }
 
     def forecast(self, scene, grown):
-        """Return the memory that the engine says one image takes: its own part, the replicate and the raw image."""
+        """Return the memory that the engine says one image takes: its own part and the raw image."""
         own = self.backend.working_bytes(scene.raw.shape, scene.bank(grown.features), grown.flat)
-        return int(own + 2 * scene.raw.nbytes)
+        return int(own + scene.raw.nbytes)
+
+
+def all_blocks(image, bank):
+    """Return a call that computes all features of an image, block by block."""
+    blocks = FeatureBlocks(bank, image.shape, tile=tile_size(image.shape, 1))
+
+    def run(_):
+        prepared = blocks.prepare(Pixels(image))
+        for tile in blocks.tiles:
+            for _block in blocks.run(prepared, tile):
+                pass
+
+    return run
 
 
 def digest(tables):

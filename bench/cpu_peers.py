@@ -32,10 +32,13 @@ def scipy_stack(image, features, sigmas=()):
     if features == "weka":
         return _scipy_weka(pixels)
     planes = {}
-    for sigma in sigmas or FEATURE_SETS["ilastik"]:
-        before = math.sqrt(sigma**2 - 1) if sigma > 1 else sigma
-        base = ndimage.gaussian_filter(pixels, before, mode="mirror", truncate=3.5)
-        width, options = min(sigma, 1.0), {"mode": "mirror", "truncate": 2.0}
+    for sigma in sigmas or FEATURE_SETS[features]:
+        if features == "plain":
+            base, width, options = pixels, sigma, {"mode": "reflect", "truncate": 4.0}
+        else:
+            before = math.sqrt(sigma**2 - 1) if sigma > 1 else sigma
+            base = ndimage.gaussian_filter(pixels, before, mode="mirror", truncate=3.5)
+            width, options = min(sigma, 1.0), {"mode": "mirror", "truncate": 2.0}
         smooth = ndimage.gaussian_filter(base, width, **options)
         planes["GS", sigma] = smooth
         if sigma >= 0.7:
@@ -83,6 +86,8 @@ class NumpyChain:
     ----------
     scene : Scene
         What is worked on.
+    features : str
+        ``ilastik``, ``plain`` or ``weka``.
     share : int
         The forest and the components see one part in so many of the planes or rows, and their time is multiplied:
         both are linear in the pixels.
@@ -90,10 +95,10 @@ class NumpyChain:
 
     STAGES = ("noise", "features", "forest", "components", "table")
 
-    def __init__(self, scene, share=1):
-        self.scene, self.share = scene, share
-        features = scipy_stack(scene.raw, scene.recipe.features, scene.sigmas)
-        self.estimator = scene.fit(features.reshape(len(features), -1)[:, scene.places].T.copy())
+    def __init__(self, scene, features, share=1):
+        self.scene, self.features, self.share = scene, features, share
+        planes = scipy_stack(scene.raw, features, scene.sigmas)
+        self.estimator = scene.fit(planes.reshape(len(planes), -1)[:, scene.places].T.copy())
         self.stages = {name: [] for name in self.STAGES}
 
     @property
@@ -106,7 +111,7 @@ class NumpyChain:
         clock = [time.perf_counter()]
         image = numpy_replicate(scene.raw, np.random.default_rng(number))
         clock.append(time.perf_counter())
-        features = scipy_stack(image, scene.recipe.features, scene.sigmas)
+        features = scipy_stack(image, self.features, scene.sigmas)
         clock.append(time.perf_counter())
         part = features[:, : features.shape[1] // self.share]
         rows = np.ascontiguousarray(part.reshape(len(part), -1).T)

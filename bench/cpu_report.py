@@ -27,6 +27,7 @@ TARGETS = {
     "volume float": Target("whole replicate 3D, `ilastik` preset, float forest", 25, 45),
     "volume uint16": Target("whole replicate 3D, `ilastik` preset, uint16 bins", 30, 55),
     "volume uint8": Target("whole replicate 3D, `ilastik` preset, uint8 bins", 40, 80),
+    "volume fast uint8": Target("whole replicate 3D, `fast` features, uint8 bins", 60, 120),
     "plane float": Target("whole replicate 2D, 200 trees, float forest", 18, 30),
     "plane uint8": Target("whole replicate 2D, 200 trees, uint8 bins", 40, 80),
     "features": Target("features alone, `ilastik` preset, 3D", 16, 33),

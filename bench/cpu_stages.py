@@ -17,8 +17,11 @@ from cpu_turns import Contender, in_turns, own_worker
 AVX2_TARGET = (("NUMBA_CPU_NAME", "x86-64-v3"),)
 """Code for any processor with AVX2 and FMA, and nothing beyond."""
 
-KINDS = {"float": ("none", None), "uint16": ("uint16", None), "uint8": ("uint8", None)}
+KINDS = {"float": ("none", None), "uint16": ("uint16", None), "uint8": ("uint8", None), "fast uint8": ("uint8", "fast")}
 """Variants of a replicate: bins of the forest, and the feature set where it is not the scene's own."""
+
+EXACT = {"fast": "plain"}
+"""What the peers compute where ours is an approximation of it."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +113,14 @@ class Stages:
             self.bench.compiled(f"{recipe.name}, {variant}", seconds, size, kind=kind, limited=limited)
         return grown
 
-    def chain(self, recipe):
-        """Return the chain of NumPy, SciPy and scikit-learn of a scene, its forest grown once."""
-        if recipe.name not in self._chains:
+    def chain(self, recipe, variant="float"):
+        """Return the chain of NumPy, SciPy and scikit-learn for a variant's features, its forest grown once."""
+        name = KINDS[variant][1] or recipe.features
+        features = EXACT.get(name, name)
+        if (recipe.name, features) not in self._chains:
             share = 1 if recipe.ndim == 3 else self.sizes.share
-            self._chains[recipe.name] = NumpyChain(self.scene(recipe), share)
-        return self._chains[recipe.name]
+            self._chains[recipe.name, features] = NumpyChain(self.scene(recipe), features, share)
+        return self._chains[recipe.name, features]
 
     def times(self, *contenders, repeat=True):
         """Run contenders in turns."""
@@ -141,27 +146,29 @@ class Stages:
         self._whole(WEKA, ("float", "uint8"), "plane")
 
     def _whole(self, recipe, variants, target):
-        scene, chain = self.scene(recipe), self.chain(recipe)
-        names = {}
+        scene, chains = self.scene(recipe), {variant: self.chain(recipe, variant) for variant in variants}
+        chain, names = chains[variants[0]], {}
         with ExitStack() as stack:
-            contenders = [Contender("numpy", chain, scene.raw.size, chain.note)]
+            peers = {each.features: each for each in chains.values()}
+            contenders = [Contender(f"numpy {name}", peer, scene.raw.size, peer.note) for name, peer in peers.items()]
             for variant in variants:
                 with self.bench.stage(f"{recipe.name}, {variant}"):
                     grown = self.grown(recipe, variant)
                     self.bench.gates[f"{recipe.name}, {variant}"] = gate_chain(self.ours, scene, grown)
                     contenders.append(Contender(variant, self.ours.replicate(scene, grown), scene.raw.size))
-                    names[variant] = (f"{recipe.name}, {variant}", f"{target} {variant}")
+                    names[variant] = (f"{recipe.name}, {variant}", f"{target} {variant}", chains[variant].features)
             for variant in self._other_target if recipe is HARD else ():
                 worker = self._worker_of_other_target(stack, scene, self.grown(recipe, variant))
                 name = f"{recipe.name}, {variant}, code for AVX2 alone"
                 contenders.append(Contender(name, _asked(worker), scene.raw.size))
-                names[name] = (name, f"{target} {variant}")
+                names[name] = (name, f"{target} {variant}", chain.features)
             chain.stages = {name: [] for name in chain.STAGES}
             found = self.times(*contenders)
-        for variant, (name, key) in names.items():
+        for variant, (name, key, features) in names.items():
             where = f"{scene.raw.shape[0]}^{scene.raw.ndim}"
+            peer = found[f"numpy {features}"]
             self.bench.compare(
-                f"replicate {where}, {name}", found[variant], found["numpy"], "NumPy + SciPy + scikit-learn", target=key
+                f"replicate {where}, {name}", found[variant], peer, "NumPy + SciPy + scikit-learn", target=key
             )
         self._stages_of(recipe, scene, chain)
 

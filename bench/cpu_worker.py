@@ -33,7 +33,7 @@ def replicates(case):
 
 def numpy_chain(case):
     """Answer each question with the seconds of one replicate by NumPy, SciPy and scikit-learn."""
-    chain = NumpyChain(case["scene"], case["share"])
+    chain = NumpyChain(case["scene"], case["scene"].recipe.features, case["share"])
     yield {}
     while (question := (yield)) is not None:
         yield {"seconds": chain(question["number"])}

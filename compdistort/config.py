@@ -98,7 +98,7 @@ class ThresholdAnnotation(Section):
         return self
 
 
-_TRAINING = ("held_out", "label_source", "set", "sigma", "preset", "balanced", "bins", "seed", "foreground")
+_TRAINING = ("held_out", "label_source", "set", "sigma", "pairs", "preset", "balanced", "bins", "seed", "foreground")
 """Settings of the segmenter that a trained model has behind it."""
 
 
@@ -110,8 +110,9 @@ class SegmenterSection(Section):
     held_out: Path | None = None
     threshold_annotation: ThresholdAnnotation | None = None
     label_source: str = "manual annotations"
-    set: Literal["weka", "ilastik", "plain"] | None = None
+    set: Literal["weka", "ilastik", "plain", "fast"] | None = None
     sigma: tuple[float, ...] = ()
+    pairs: tuple[str, ...] = Field((), description="columns OPERATOR:SIGMA, instead of the set's own")
     preset: Literal["weka", "ilastik"] = "weka"
     balanced: bool = Field(True, description="every class weighs the same, whatever its number of annotated pixels")
     bins: Literal["none", "uint16", "uint8"] = Field("none", description="features rounded to codes: faster, not exact")

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: the backend under test, and the folders of real data and oracles."""
 
+import sys
 import textwrap
 from collections import defaultdict
 from pathlib import Path
@@ -29,6 +30,19 @@ def backend(request):
         if request.param in request.config.getoption("--require-backend"):
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_signature_each():
+    """What Numba keeps on disk had one signature each in all tests of this process.
+
+    Two processes that add signatures of one function at the same time can store the code of the wrong one.
+    """
+    yield
+    modules = [module for name, module in sys.modules.items() if name.startswith("compdistort.backend.")]
+    loops = {value for module in modules for value in vars(module).values() if hasattr(value, "signatures")}
+    several = [loop.py_func.__qualname__ for loop in loops if loop.stats.cache_path and len(loop.signatures) > 1]
+    assert several == []
 
 
 @pytest.fixture(params=("numpy", "numba"))

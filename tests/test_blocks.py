@@ -7,12 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compdistort.backend import get_backend
 from compdistort.backend.base import WekaBank
 from compdistort.backend.compiled.blocks import FeatureBlocks
 from compdistort.backend.compiled.emit import row_bytes
+from compdistort.backend.compiled.source import Drawn, Pixels
 from compdistort.backend.plain.convolve import separable_stack
 from compdistort.backend.plain.weka import weka_stack
 from compdistort.features import OPERATORS, FeatureSpec, build_bank
+from compdistort.replicate import noise_tables
+from compdistort.sensor.model import SensorMaps, SensorModel, SensorRegion
 
 DTYPES = (np.uint8, np.uint16, np.float32)
 SMALL = (3, 5, 64)
@@ -39,14 +43,37 @@ def gather(blocks, image, tiles=None):
 
 
 def fill(out, blocks, image, tile):
-    for block in blocks.run(image, tile):
-        n, rows, width = block.features.shape
-        assert (n, width % 64, rows * width % 512, block.x % 64) == (len(blocks.wanted), 0, 0, 0)
-        assert not block.features[:, block.rows :].any()
-        assert not block.features[:, :, block.columns :].any()
+    source = Pixels(image) if isinstance(image, np.ndarray) else image
+    for block in blocks.run(blocks.prepare(source), tile):
+        n, entries = block.features.shape
+        assert (n, entries % 512, block.x % 64) == (len(blocks.wanted), 0, 0)
         place = out[:, block.z, block.y : block.y + block.rows, block.x : block.x + block.columns]
         assert np.isnan(place).all(), "a pixel came twice"
-        place[...] = block.features[:, : block.rows, : block.columns]
+        place[...] = block.planes
+        block.planes[...] = 0
+        assert not block.features.any(), "an entry that is no pixel is not 0"
+
+
+def noise_of(kind, frame):
+    """Tables of one sensor, of one with two halves, or of maps."""
+    half = frame[1] // 2
+    parts = tuple(
+        SensorRegion(
+            name=name, offset_dn=90.0 + gain, gain_e_per_dn=gain, read_noise_e=2.0, rows=(0, frame[0]), columns=of
+        )
+        for name, gain, of in (("a", 0.5, (0, half)), ("b", 2.5, (half, frame[1])))
+    )
+    draw = np.random.default_rng(8)
+    maps = SensorMaps(
+        gain_e_per_dn=draw.uniform(0.3, 3.0, frame), offset_dn=draw.uniform(90, 130, frame),
+        read_noise_e=draw.uniform(0, 3, frame),
+    )  # fmt: skip
+    sensor = {
+        "table": SensorModel.scalar(offset_dn=100, gain_e_per_dn=0.5, read_noise_e=2, bits=12),
+        "regions": SensorModel(regions=parts, frame_shape=frame, bits=12),
+        "maps": SensorModel(regions=parts, maps=maps, frame_shape=frame, bits=12),
+    }[kind]
+    return noise_tables(sensor)
 
 
 def assert_same(bank, wanted, ours, theirs):
@@ -137,6 +164,24 @@ def test_two_threads_in_reverse_order_give_the_same_bits(name, shape):
     assert_same(bank, blocks.wanted, out.reshape(-1, *shape), gather(blocks, image))
 
 
+@pytest.mark.parametrize("kind", ["table", "regions", "maps"])
+@pytest.mark.parametrize("shape", [(70, 150), (9, 40, 70)])
+def test_a_replicate_drawn_in_any_tiling_is_the_whole_one(kind, shape):
+    """Noise depends on place and number alone: features of pieces drawn with their halo are those of the whole."""
+    raw = np.random.default_rng(4).integers(90, 2000, shape).astype(np.uint16)
+    noise = noise_of(kind, shape[-2:])
+    bank = build_bank(FeatureSpec(set="ilastik", sigmas=(0.7, 3.5)), len(shape))
+    drawn = get_backend("numpy").replicate(raw, noise, (5, 6), range(7, 8))[0]
+    for tile in (SMALL, (64, 512, 512)):
+        blocks = FeatureBlocks(bank, shape, tile=tile)
+        out = np.full((len(bank.names), *(1, *shape)[-3:]), np.nan, np.float32)
+        for each in blocks.tiles:
+            fill(out, blocks, Drawn(raw, noise, (5, 6), 7), each)
+        assert_same(bank, blocks.wanted, out.reshape(-1, *shape), twin(drawn, bank))
+    other = gather(blocks, get_backend("numpy").replicate(raw, noise, (5, 6), range(8, 9))[0])
+    assert other.tobytes() != out.tobytes()  # the negative control: another number is another replicate
+
+
 @pytest.mark.parametrize("top", [255, 65535])
 def test_pixels_of_all_types_give_the_same_bits(top):
     shape = (5, 20, 70)
@@ -177,7 +222,7 @@ def test_memory_does_not_grow_with_the_image():
 def test_another_shape_is_refused():
     blocks = FeatureBlocks(build_bank(FeatureSpec(set="ilastik", sigmas=(1.0,)), 2), (20, 30))
     with pytest.raises(ValueError, match="laid out for"):
-        next(blocks.run(np.zeros((30, 20), np.uint16), blocks.tiles[0]))
+        blocks.prepare(Pixels(np.zeros((30, 20), np.uint16)))
 
 
 @pytest.mark.parametrize("unit", [1, 2, 4])

@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from compdistort.backend.base import FeatureBins, FlatForest
 from compdistort.backend.bitsliced.codes import encoder_of
+from compdistort.backend.compiled import codes as loops
 from compdistort.backend.compiled import forest as descent
 from compdistort.backend.plain import codes as plain
 from compdistort.errors import ConfigError, InputError
@@ -169,6 +170,39 @@ def test_nan_is_counted_and_its_code_in_range():
     encoder = encoder_of(forest)
     encoder.encode(np.ascontiguousarray(features[[1, 4]]), codes, nan_counts)
     assert nan_counts.tolist() == [4, 2]
+
+
+def _of_every_kind():
+    """Encoders of ranks and of bins, with codes of one byte and of two, and features for them."""
+    few, many = ({1: np.linspace(-2, 2, n, dtype=np.float32)} for n in (9, 700))
+    features = np.random.default_rng(7).normal(size=(2, 1500)).astype(np.float32)
+    for limits in (few, many):
+        yield encoder_of(_forest(limits, 2)), features[1:].copy()
+    on_bins = _forest({1: np.arange(3, dtype=np.float32) + 0.5}, 2)
+    for top in (255, 65535):
+        yield encoder_of(plain.forest_on_bins(on_bins, _bins([[-2, 2]] * 2, top))), features[1:].copy()
+
+
+def test_codes_of_a_part_are_those_of_the_whole():
+    for encoder, rows in _of_every_kind():
+        rows[0, [0, 512, 1400]] = np.nan
+        whole, part = (np.empty((1, n), encoder.dtype) for n in (1500, 700))
+        encoder.encode(rows, whole, np.zeros(1, np.int64))
+        for skip, n_nan in ((0, 2), (1, 1), (513, 0), (800, 1)):
+            nan_counts = np.zeros(1, np.int64)
+            encoder.encode(rows, part, nan_counts, skip)
+            assert np.array_equal(part, whole[:, skip : skip + 700])
+            assert nan_counts[0] == n_nan
+        with pytest.raises(AssertionError):
+            encoder.encode(rows, part, nan_counts, 801)
+
+
+def test_what_is_kept_on_disk_has_one_signature():
+    """Two processes that compile one function for other arguments at once may keep wrong code."""
+    for encoder, rows in _of_every_kind():
+        encoder.encode(rows, np.empty(rows.shape, encoder.dtype), np.zeros(1, np.int64))
+    for loop in ("cells_of", "_ranks_in_bytes", "_ranks_in_words", "_bins_in_bytes", "_bins_in_words"):
+        assert len(getattr(loops, loop).signatures) == 1, loop
 
 
 def test_twins_refuse_nan():

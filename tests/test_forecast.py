@@ -1,5 +1,8 @@
 """What a study is said to need, where its engine keeps memory that cannot be swapped out."""
 
+import re
+import subprocess
+import sys
 from functools import partial
 from types import SimpleNamespace
 
@@ -9,6 +12,7 @@ import pytest
 from compdistort.backend.cupy_backend import CupyBackend
 from compdistort.backend.device.streaming import PIECE_BYTES, pinned_bytes
 from compdistort.pipeline import forecast
+from compdistort.pipeline.demo import write_demo_inputs
 
 GIB = 1 << 30
 
@@ -29,7 +33,7 @@ def _chain(voter, side=2048):
     ("threads", "devices", "voting"), [(1, 1, 1), (2, 1, 2), (16, 1, 2), (16, 2, 4), (2, 2, 2)], ids=str
 )
 def test_pieces_that_the_cpu_votes_on_are_counted_for_every_thread_at_work(threads, devices, voting):
-    plain, streamed = (forecast._memory(_chain(voter), threads, devices) for voter in ("device", "cpu"))
+    plain, streamed = (forecast._loop_memory(_chain(voter), threads, devices) for voter in ("device", "cpu"))
     assert streamed - plain == voting * 2 * PIECE_BYTES
 
 
@@ -40,7 +44,15 @@ def test_pieces_of_a_small_image_are_small():
 
 def _fit(voter, max_memory):
     compute = SimpleNamespace(max_memory=max_memory, device="cuda", threads=8)
-    return forecast.fit_threads(_chain(voter), SimpleNamespace(compute=compute, noise=SimpleNamespace(replicates=100)))
+    config = SimpleNamespace(compute=compute, noise=SimpleNamespace(replicates=100), codec=(None,))
+    return forecast.fit_threads(_chain(voter), config)
+
+
+def test_what_the_process_held_already_counts(monkeypatch):
+    monkeypatch.setattr(forecast, "process_memory", lambda: (GIB // 4, 3 * GIB))
+    assert _fit("device", "4GiB").memory_bytes == 3 * GIB
+    monkeypatch.setattr(forecast, "process_memory", lambda: (GIB // 4, GIB // 4))
+    assert GIB // 4 < _fit("device", "4GiB").memory_bytes < 3 * GIB
 
 
 def test_voting_on_the_cpu_leaves_fewer_threads_inside_the_memory_limit():
@@ -48,3 +60,19 @@ def test_voting_on_the_cpu_leaves_fewer_threads_inside_the_memory_limit():
     assert on_cpu.threads < on_device.threads
     assert on_cpu.memory_bytes <= 2 * GIB
     assert on_cpu.notes
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is the system's own")
+@pytest.mark.parametrize(("size", "threads"), [(512, 1), (1024, 2)])
+def test_the_memory_of_a_whole_study_is_known_to_a_tenth(tmp_path, size, threads):
+    """A study in a process of its own: the forecast of its peak, said before the first replicate, holds within 10 %."""
+    write_demo_inputs(tmp_path, "spheres", size=size, seed=1, n_replicates=2 * threads)
+    words = ["run", "study.toml", "-o", "s.cdist", "--threads", str(threads), "--progress", "plain"]
+    script = f"import resource; from compdistort.cli import main; assert main({words!r}) == 0; "
+    script += "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)"
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    number, unit = re.search(r"([0-9.]+) ([GM]iB) of memory", run.stdout + run.stderr).groups()
+    peak = float(re.search(r"peak ([0-9.]+)", run.stdout)[1])
+    assert float(number) * (1024 if unit == "GiB" else 1) == pytest.approx(peak, rel=0.1)

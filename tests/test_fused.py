@@ -9,9 +9,11 @@ from sklearn.ensemble import RandomForestClassifier
 
 from compdistort.backend import get_backend
 from compdistort.backend.base import SegmentRule
+from compdistort.backend.bitsliced import patience
 from compdistort.backend.bitsliced.voter import voter_for
 from compdistort.backend.compiled import engine as engine_module
 from compdistort.backend.compiled import fused
+from compdistort.backend.compiled.source import Pixels
 from compdistort.backend.compiled.team import Team
 from compdistort.errors import InputError
 from compdistort.features import FeatureSpec, build_bank
@@ -111,22 +113,22 @@ def test_nan_features_are_refused_in_columns_that_no_tree_tests_too(bad):
 
 
 def test_only_doubtful_images_cost_all_features():
-    assert not fused.may_make_nan(np.full((2, 2), 65535, np.uint16))
-    assert not fused.may_make_nan(np.full((2, 2), -65535, np.float32))
-    assert fused.may_make_nan(np.array([[0, np.nan]], np.float32))
-    assert fused.may_make_nan(np.full((2, 2), 65536, np.float32))
+    assert not fused.may_make_nan(Pixels(np.full((2, 2), 65535, np.uint16)))
+    assert not fused.may_make_nan(Pixels(np.full((2, 2), -65535, np.float32)))
+    assert fused.may_make_nan(Pixels(np.array([[0, np.nan]], np.float32)))
+    assert fused.may_make_nan(Pixels(np.full((2, 2), 65536, np.float32)))
 
 
 def test_a_forest_is_compiled_once_it_has_cost_enough(monkeypatch):
     image, truth, bank = scene("ilastik")
     forest, asked = grow(image, truth, bank, n_jobs=1), []
-    monkeypatch.setattr(fused, "voter_for", lambda *a, **k: asked.append(k["wait"]) or voter_for(a[0], wait=None))
-    votes, rule = fused.FusedVotes(bank, forest, image.shape), rules(2)[0]
+    monkeypatch.setattr(patience, "voter_for", lambda *a, **k: asked.append(k["wait"]) or voter_for(a[0], wait=None))
+    votes, rule = fused.FusedVotes(bank, forest, image.shape, 1), rules(2)[0]
     for _ in range(2):
-        votes.mask_bits(image, rule, Team(1))
-    monkeypatch.setattr(fused, "COMPILE_AFTER_SECONDS", 0.0)
-    votes.mask_bits(image, rule, Team(1))
-    assert asked == [None, None, None, False]
+        votes.mask_bits(Pixels(image), rule, Team(1))
+    monkeypatch.setattr(patience, "COMPILE_AFTER_SECONDS", 0.0)
+    votes.mask_bits(Pixels(image), rule, Team(1))
+    assert asked == [None, None, False]
 
 
 def test_a_team_shares_and_never_exceeds_its_threads():

@@ -19,6 +19,9 @@ class SeparableScale:
         Even kernels: Gaussian, second derivative, and the narrower Gaussian of the difference of Gaussians.
     first : ndarray of shape (r + 1,), float32
         Odd kernel: response ``sum_k first[k] (x[+k] - x[-k])``; ``first[0]`` is 0.
+    inner_smooth, inner_first : ndarray of shape (r + 1,), float32, or None
+        Kernels, as `smooth` and `first`, of the gradient whose products `smooth` averages to the structure tensor; None
+        where no column is one of its eigenvalues.
     """
 
     sigma_px: float
@@ -27,18 +30,21 @@ class SeparableScale:
     first: Float32
     second: Float32
     narrow: Float32
+    inner_smooth: Float32 | None = None
+    inner_first: Float32 | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeparableBank:
-    """A feature set of separable filters (GS, LoG, GGM, DoG) in 2D or 3D.
+    """A feature set of separable filters in 2D or 3D: GS, LoG, GGM, DoG, eigenvalues of Hessian and structure tensor.
 
     Attributes
     ----------
     names : tuple of str
         One name a feature, e.g. ``GS_s1.0``.
     columns : tuple of (str, int)
-        Operator (``GS``, ``LoG``, ``GGM``, ``DoG``) and index into `scales`, one a feature.
+        Operator (``GS``, ``LoG``, ``GGM``, ``DoG``, ``HE1`` .. ``HE3``, ``ST1`` .. ``ST3``) and index into `scales`,
+        one a feature.
     scales : tuple of SeparableScale
         The distinct scales.
     border : str
@@ -89,4 +95,40 @@ class WekaBank:
     with_sigma_zero: bool
 
 
-FilterBank = SeparableBank | WekaBank
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfGridBank:
+    """A feature set of separable filters whose coarse sigmas are computed on a grid of half the size (set `fast`).
+
+    `compdistort.backend.plain.half_grid` gives the equations.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One name a feature, e.g. ``GS_s1.0``.
+    fine : SeparableBank
+        The columns of the fine sigmas, exactly those of the set `plain`; may have none.
+    fine_features : tuple of int
+        The feature that each column of `fine` is.
+    coarse_columns : tuple of (str, int)
+        Operator (``GS``, ``LoG``, ``GGM``, ``DoG``) and index into `scales` of the other features.
+    coarse_features : tuple of int
+        The feature that each of `coarse_columns` is.
+    scales : tuple of SeparableScale
+        Coarse sigmas: kernels on the half grid, derivatives per pixel of the image.
+    halve : ndarray of shape (6,), float32
+        Half kernel of an even number of taps: answers ``sum_k halve[k] (x[2c + 1 + k] + x[2c - k])``.
+    spread : ndarray of shape (4,), float32
+        Cubic B-spline at the distances 1/4, 3/4, 5/4, 7/4 of grid points from a pixel.
+    """
+
+    names: tuple[str, ...]
+    fine: SeparableBank
+    fine_features: tuple[int, ...]
+    coarse_columns: tuple[tuple[str, int], ...]
+    coarse_features: tuple[int, ...]
+    scales: tuple[SeparableScale, ...]
+    halve: Float32
+    spread: Float32
+
+
+FilterBank = SeparableBank | WekaBank | HalfGridBank

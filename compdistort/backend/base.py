@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from compdistort.backend.banks import (
     FilterBank,
+    HalfGridBank,
     SeparableBank,
     SeparableScale,
     WekaBank,
@@ -46,6 +47,7 @@ __all__ = [
     "FlatForest",
     "Float32",
     "Float64",
+    "HalfGridBank",
     "ImageObjects",
     "Int32",
     "NoiseTables",

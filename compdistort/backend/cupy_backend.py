@@ -28,6 +28,7 @@ from compdistort.backend.device import features as _features
 from compdistort.backend.device import forest as _forest
 from compdistort.backend.device import noise as _noise
 from compdistort.backend.device.cuda import Cuda
+from compdistort.backend.device.features import DeviceBank
 from compdistort.backend.device.streaming import pinned_bytes
 
 VOTERS = ("device", "cpu")
@@ -96,7 +97,8 @@ class CupyBackend:
     def feature_stack(self, image: Any, bank: FilterBank) -> Any:
         """Return the features of one image (see `Backend.feature_stack`)."""
         self._require(image, _IMAGES, "image")
-        return self.cuda.in_turn(lambda: _features.feature_stack(self.cuda, image, bank))
+        made = _features.refuse_unmade(bank)
+        return self.cuda.in_turn(lambda: _features.feature_stack(self.cuda, image, made))
 
     def forest_proba(self, features: Any, forest: FlatForest) -> Any:
         """Return class probabilities (see `Backend.forest_proba`)."""
@@ -132,14 +134,16 @@ class CupyBackend:
     def image_probability(self, image: Any, bank: FilterBank, forest: FlatForest, foreground: int) -> Any:
         """Return the probability of one class (see `Backend.image_probability`)."""
         self._require(image, _IMAGES, "image")
+        made = _features.refuse_unmade(bank)
         return self.cuda.in_turn(
-            lambda: _forest.image_probability(self.cuda, image, bank, forest, foreground, self.voter)
+            lambda: _forest.image_probability(self.cuda, image, made, forest, foreground, self.voter)
         )
 
     def image_objects(self, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
         """Run one image from features to object table (see `Backend.image_objects`)."""
         self._require(image, _IMAGES, "image")
-        return self.cuda.in_turn(lambda: self._objects(image, bank, forest, rule))
+        made = _features.refuse_unmade(bank)
+        return self.cuda.in_turn(lambda: self._objects(image, made, forest, rule))
 
     def replicate_tables(
         self,
@@ -153,11 +157,12 @@ class CupyBackend:
     ) -> list[Float64]:
         """From noise to object tables (see `Backend.replicate_tables`): only the tables leave the device."""
         self._require(raw, (np.uint16,), "raw")
+        made = _features.refuse_unmade(bank)
         batch = self._batch(raw)
 
         def work(part: range) -> list[Float64]:
             images = self.replicate(raw, noise, key, part)
-            return [self.measure(self._labels(image, bank, forest, rule)) for image in images]
+            return [self.measure(self._labels(image, made, forest, rule)) for image in images]
 
         parts = (replicates[start : start + batch] for start in range(0, len(replicates), batch))
         return [table for part in parts for table in self.cuda.in_turn(partial(work, part))]
@@ -178,13 +183,13 @@ class CupyBackend:
             room = int(BATCH_SHARE * self.cuda.free_bytes()) // max(1, int(raw.nbytes))
         return min(max(1, room), MAX_BATCH)
 
-    def _objects(self, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
+    def _objects(self, image: Any, bank: DeviceBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
         labels = self._labels(image, bank, forest, rule)
         values = self.measure(labels)
         on_host: Int32 = self.to_host(labels).astype(np.int32, copy=False)
         return ImageObjects(labels=on_host, values=values)
 
-    def _labels(self, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> Any:
+    def _labels(self, image: Any, bank: DeviceBank, forest: FlatForest, rule: SegmentRule) -> Any:
         """Return the label image on the device: features and votes slab by slab, then threshold and components."""
         mask = _forest.image_mask(self.cuda, image, bank, forest, rule, self.voter)
         return label.label_mask(self.cuda, mask, rule)

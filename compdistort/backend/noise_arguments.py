@@ -1,10 +1,11 @@
-"""What every engine demands of the sampler's arguments."""
+"""What every engine demands of the sampler's arguments, and tables of a part of the image."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from compdistort.backend.records import NoiseTables, UInt8, UInt16
+from compdistort.backend.records import NoiseTables, PixelMaps, UInt8, UInt16
 
 MAX_REPLICATES = 1 << 32
 COORDINATES = 1 << 32
@@ -68,3 +69,28 @@ def check_largest_level(largest: int, noise: NoiseTables) -> None:
     """
     if largest > noise.top:
         raise ValueError(f"raw holds {largest} DN, above the tables' top of {noise.top} DN")
+
+
+def crop_tables(tables: NoiseTables, rows: tuple[int, int], columns: tuple[int, int]) -> NoiseTables:
+    """Return the tables of a crop of the image; draw with its `origin` for the same noise.
+
+    Parameters
+    ----------
+    tables : NoiseTables
+        Tables of the whole image.
+    rows, columns : tuple of int
+        First and one past the last row and column.
+
+    Returns
+    -------
+    NoiseTables
+        Region and sensor maps cropped; all else shared.
+    """
+    part = (slice(*rows), slice(*columns))
+    region = None if tables.region is None else np.ascontiguousarray(tables.region[part])
+    maps = tables.maps and PixelMaps(
+        gain=np.ascontiguousarray(tables.maps.gain[part]),
+        offset=np.ascontiguousarray(tables.maps.offset[part]),
+        read_variance=np.ascontiguousarray(tables.maps.read_variance[part]),
+    )
+    return replace(tables, region=region, maps=maps)

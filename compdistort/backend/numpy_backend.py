@@ -12,6 +12,7 @@ from compdistort.backend.base import (
     FilterBank,
     FlatForest,
     Float64,
+    HalfGridBank,
     ImageObjects,
     NoiseTables,
     SegmentRule,
@@ -26,7 +27,7 @@ Array = NDArray[Any]
 IMAGES = (np.uint8, np.uint16, np.float32)
 """Pixel types of images."""
 
-FAMILIES = ("accumulate", "convolve", "forest", "label", "measure", "noise", "weka")
+FAMILIES = ("accumulate", "convolve", "forest", "half_grid", "label", "measure", "noise", "weka")
 """Modules of `compdistort.backend.plain` and `compdistort.backend.compiled`."""
 
 
@@ -90,10 +91,13 @@ class NumpyBackend:
     def feature_stack(self, image: Array, bank: FilterBank) -> Array:
         """Return the features of one image (see `Backend.feature_stack`)."""
         _require(image, IMAGES, "image")
+        pixels = image.astype(np.float32)
         if isinstance(bank, WekaBank):
-            out: Array = self._loops["weka"].weka_stack(image.astype(np.float32), bank)
+            out: Array = self._loops["weka"].weka_stack(pixels, bank)
+        elif isinstance(bank, HalfGridBank):
+            out = self._loops["half_grid"].half_grid_stack(pixels, bank)
         else:
-            out = self._loops["convolve"].separable_stack(image.astype(np.float32), bank)
+            out = self._loops["convolve"].separable_stack(pixels, bank)
         return out
 
     def forest_proba(self, features: Array, forest: FlatForest) -> Array:
@@ -158,15 +162,10 @@ class NumpyBackend:
         """From noise to object tables (see `Backend.replicate_tables`)."""
         _require(raw, (np.uint16,), "raw")
 
-        def table(index: int) -> Float64:
-            image = self.replicate(raw, noise, key, range(index, index + 1))[0]
-            if self._engine is not None:
-                return self._engine.table(image, bank, forest, rule)
-            return self.image_objects(image, bank, forest, rule).values
-
         if self._engine is not None:
-            return self._engine.each(replicates, table, raw.nbytes)
-        return [table(index) for index in replicates]
+            return self._engine.replicate_tables(raw, noise, key, bank, forest, rule, replicates)
+        images = (self.replicate(raw, noise, key, range(index, index + 1))[0] for index in replicates)
+        return [self.image_objects(image, bank, forest, rule).values for image in images]
 
     def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
         """Return the memory of one image in work (see `Backend.working_bytes`)."""

@@ -14,6 +14,11 @@ JSON_OPTION = typer.Option(False, "--json", help="Print machine-readable results
 DEVICE_HELP = "Engine: auto, cpu, numba, numpy, cuda or cuda:NUMBER; default: COMPDISTORT_DEVICE, else auto."
 FOREST_HELP = "Where the forest votes if the engine is a GPU: device or cpu; masks are the same."
 DEVICE_OPTION = typer.Option("--device", help=DEVICE_HELP)
+PAIRS_HELP = (
+    "Columns as OPERATOR:SIGMA, instead of the set's own: GS, LoG, GGM, DoG; eigenvalues of Hessian (HE1, HE2, HE3) or "
+    "structure tensor (ST1, ST2, ST3), largest first; e.g. LoG:3.5 HE1:1.6."
+)
+PAIRS_OPTION = typer.Option("--pairs", help=PAIRS_HELP)
 FOREST_OPTION = typer.Option("--forest", help=FOREST_HELP)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from compdistort.cli.common import DEVICE_OPTION, JSON_OPTION, OutputState, chosen_device
+from compdistort.cli.common import DEVICE_OPTION, JSON_OPTION, PAIRS_OPTION, OutputState, chosen_device
 
 MULTIPLE = ("--sigma", "--pairs")
 """Options that take several words."""
@@ -14,17 +14,16 @@ MULTIPLE = ("--sigma", "--pairs")
 def features(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image or stack: 8-bit, 16-bit or float32.")],
     out: Annotated[Path, typer.Option("-o", "--output", help="npz file to write: arrays `features` and `names`.")],
-    name: Annotated[str, typer.Option("--set", help="weka (2D), ilastik or plain.")] = "weka",
+    name: Annotated[str, typer.Option("--set", help="weka (2D), ilastik, plain or fast.")] = "weka",
     sigma: Annotated[list[float] | None, typer.Option("--sigma", help="Scales, instead of the set's own.")] = None,
-    pairs: Annotated[
-        list[str] | None, typer.Option("--pairs", help="Columns as OPERATOR:SIGMA (GS, LoG, GGM, DoG), e.g. LoG:3.5.")
-    ] = None,
+    pairs: Annotated[list[str] | None, PAIRS_OPTION] = None,
     device: Annotated[str | None, DEVICE_OPTION] = None,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Write the features of an image: Trainable Weka Segmentation's, ilastik's, or plain Gaussian filters.
 
-    Grey values are taken as they are. Sigmas are pixels; Weka's are 2.5 standard deviations and must double.
+    The set fast is close to plain: coarse sigmas are computed on a grid of half the size. Grey values are taken as they
+    are. Sigmas are pixels; Weka's are 2.5 standard deviations and must double.
     """
     # Imported here: `compdistort --help` must not load SciPy and the image codecs.
     from compdistort.backend import get_backend  # noqa: PLC0415

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from compdistort.cli.common import DEVICE_OPTION, FOREST_OPTION, JSON_OPTION, OutputState, chosen_device
+from compdistort.cli.common import DEVICE_OPTION, FOREST_OPTION, JSON_OPTION, PAIRS_OPTION, OutputState, chosen_device
 
-MULTIPLE = ("--labels", "--held-out", "--sigma")
+MULTIPLE = ("--labels", "--held-out", "--sigma", "--pairs")
 """Options that take several words."""
 
 
@@ -18,9 +18,10 @@ def train(
     ],
     out: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.npz).")],
     name: Annotated[
-        str | None, typer.Option("--set", help="Features: weka (2D), ilastik or plain; default: that of the preset.")
+        str | None, typer.Option("--set", help="Features: weka (2D), ilastik, plain or fast; default: the preset's.")
     ] = None,
     sigma: Annotated[list[float] | None, typer.Option("--sigma", help="Scales, instead of the set's own.")] = None,
+    pairs: Annotated[list[str] | None, PAIRS_OPTION] = None,
     preset: Annotated[str, typer.Option("--preset", help="Forest: weka (200 trees) or ilastik (100 trees).")] = "weka",
     held_out: Annotated[
         list[Path] | None, typer.Option("--held-out", help="Annotations for judging only, one file an image.")
@@ -53,6 +54,7 @@ def train(
         preset=preset,
         set_name=name,
         sigmas=tuple(sigma or ()),
+        pairs=tuple(pairs or ()),
         foreground=foreground,
         seed=seed,
         balanced=balanced,

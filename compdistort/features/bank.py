@@ -5,12 +5,16 @@ from collections.abc import Sequence
 
 from compdistort.backend.base import FilterBank, SeparableBank, SeparableScale
 from compdistort.errors import ConfigError
+from compdistort.features.half_grid import coarse_axis, half_grid_bank, is_coarse
 from compdistort.features.kernels import first_derivative, gaussian, second_derivative, window_radius
-from compdistort.features.spec import FeatureSpec
+from compdistort.features.spec import EIGENVALUES, FeatureSpec
 from compdistort.features.weka import weka_bank, weka_names
 
 NARROW = 0.66
 """Width of the narrower Gaussian of a difference of Gaussians, as a fraction of the wider one."""
+
+INNER = 0.5
+"""Width of the gradient's Gaussian of a structure tensor, as a fraction of the Gaussian that averages its products."""
 
 PRESMOOTH_WINDOW, FILTER_WINDOW, PLAIN_WINDOW = 3.5, 2.0, 4.0
 """Half widths of the kernels in standard deviations: ilastik's two steps, and the set `plain`."""
@@ -46,7 +50,11 @@ def build_bank(spec: FeatureSpec, ndim: int, shape: Sequence[int] | None = None)
     `weka` repeats the edge pixel and sums in ImageJ's order. `ilastik` smooths first (sigma sqrt(s^2 - 1), or s up to
     1; window 3.5), then filters with q = min(s, 1) (window 2), border mirrored without repeating the edge pixel.
     `plain` filters directly at sigma (window 4), border mirrored with the edge pixel repeated (SciPy's ``reflect``).
-    All planes of the three sets are equal to the bit on every CPU backend.
+    `fast` is `plain` with sigmas from 3.5 on a grid of half the size (`backend.plain.half_grid`): close, not equal.
+    In `ilastik` and `plain`, HE1, HE2 (HE3 in 3D) are the eigenvalues of the Hessian of the Gaussian of q (`plain`:
+    sigma), ST1, ST2 (ST3) those of the structure tensor: gradient at q / 2 (sigma / 2), its products averaged by the
+    Gaussian of q (sigma), each with the set's window and border; largest first, without a power of sigma.
+    All planes of the four sets are equal to the bit on every CPU backend.
 
     Parameters
     ----------
@@ -59,12 +67,13 @@ def build_bank(spec: FeatureSpec, ndim: int, shape: Sequence[int] | None = None)
 
     Returns
     -------
-    SeparableBank or WekaBank
+    SeparableBank, WekaBank or HalfGridBank
 
     Raises
     ------
     ConfigError
-        If the set does not exist for `ndim` axes, a sigma is too fine for a derivative, or an axis is too short.
+        If set or operator does not exist for `ndim` axes, a sigma is too fine for a derivative, or an axis is too
+        short.
 
     Examples
     --------
@@ -78,10 +87,18 @@ def build_bank(spec: FeatureSpec, ndim: int, shape: Sequence[int] | None = None)
         if ndim != 2:
             raise ConfigError(f"feature set 'weka' is 2D only, the image has {ndim} axes", "use --set ilastik or plain")
         return weka_bank(spec.sigmas)
+    _check_eigenvalues(spec, ndim)
     if shape is not None:
         _check_axes(spec, shape)
+    if spec.set == "fast":
+        return half_grid_bank(spec, feature_names(spec), NARROW, _separable_bank)
+    return _separable_bank(spec)
+
+
+def _separable_bank(spec: FeatureSpec) -> SeparableBank:
     scale_of = _ilastik_scale if spec.set == "ilastik" else _plain_scale
-    scales = tuple(scale_of(sigma) for sigma in spec.sigmas)
+    tensors = {sigma for operator, sigma in spec.columns if operator.startswith("ST")}
+    scales = tuple(scale_of(sigma, tensor=sigma in tensors) for sigma in spec.sigmas)
     _check_derivatives(spec, scales)
     return SeparableBank(
         names=feature_names(spec),
@@ -101,6 +118,8 @@ def shortest_axis(spec: FeatureSpec, sigma: float) -> int:
     """
     if spec.set == "ilastik":
         return math.ceil(PRESMOOTH_WINDOW * sigma) + 1
+    if spec.set == "fast" and is_coarse(sigma):
+        return coarse_axis(sigma)
     return max(1, window_radius(sigma, PLAIN_WINDOW))
 
 
@@ -115,27 +134,40 @@ def _check_axes(spec: FeatureSpec, shape: Sequence[int]) -> None:
             )
 
 
-def _check_derivatives(spec: FeatureSpec, scales: tuple[SeparableScale, ...]) -> None:
-    for operator, sigma in spec.columns:
-        if operator in ("LoG", "GGM") and len(scales[spec.sigmas.index(sigma)].smooth) < 2:
+def _check_eigenvalues(spec: FeatureSpec, ndim: int) -> None:
+    for operator, _ in spec.columns:
+        if operator in EIGENVALUES and int(operator[2:]) > ndim:
             raise ConfigError(
-                f"sigma {sigma} is too fine for {operator}: its kernel is a single pixel", "use a sigma of 0.25 or more"
+                f"feature {operator} needs a 3D image: in 2D there are two eigenvalues", f"leave {operator} out"
             )
 
 
-def _ilastik_scale(sigma: float) -> SeparableScale:
+def _check_derivatives(spec: FeatureSpec, scales: tuple[SeparableScale, ...]) -> None:
+    for operator, sigma in spec.columns:
+        scale = scales[spec.sigmas.index(sigma)]
+        slope = scale.inner_first if operator.startswith("ST") else scale.first
+        if operator not in ("GS", "DoG") and (slope is None or slope.size < 2):
+            finest = 0.5 if operator.startswith("ST") and spec.set == "ilastik" else 0.25
+            raise ConfigError(
+                f"sigma {sigma} is too fine for {operator}: its kernel is a single pixel",
+                f"use a sigma of {finest} or more",
+            )
+
+
+def _ilastik_scale(sigma: float, *, tensor: bool) -> SeparableScale:
     before = math.sqrt(sigma * sigma - 1) if sigma > 1 else sigma
-    return _scale(sigma, min(sigma, 1.0), FILTER_WINDOW, before)
+    return _scale(sigma, min(sigma, 1.0), FILTER_WINDOW, before, tensor=tensor)
 
 
-def _plain_scale(sigma: float) -> SeparableScale:
-    return _scale(sigma, sigma, PLAIN_WINDOW, None)
+def _plain_scale(sigma: float, *, tensor: bool) -> SeparableScale:
+    return _scale(sigma, sigma, PLAIN_WINDOW, None, tensor=tensor)
 
 
-def _scale(named: float, filter_px: float, window: float, before_px: float | None) -> SeparableScale:
+def _scale(named: float, filter_px: float, window: float, before_px: float | None, *, tensor: bool) -> SeparableScale:
     """Return the kernels of one scale; where one pixel is all there is, both derivatives are the zero kernel."""
     radius = window_radius(filter_px, window)
-    narrow_px = NARROW * filter_px
+    narrow_px, inner_px = NARROW * filter_px, INNER * filter_px
+    inner = window_radius(inner_px, window)
     zero = gaussian(filter_px, 0) * 0
     return SeparableScale(
         sigma_px=named,
@@ -144,4 +176,6 @@ def _scale(named: float, filter_px: float, window: float, before_px: float | Non
         first=first_derivative(filter_px, radius) if radius else zero,
         second=second_derivative(filter_px, radius) if radius else zero,
         narrow=gaussian(narrow_px, window_radius(narrow_px, window)),
+        inner_smooth=gaussian(inner_px, inner) if tensor else None,
+        inner_first=(first_derivative(inner_px, inner) if inner else zero) if tensor else None,
     )

@@ -12,10 +12,15 @@ from compdistort.errors import ConfigError, UnknownFeatureError
 OPERATORS = ("GS", "LoG", "GGM", "DoG")
 """Gaussian, Laplacian of Gaussian, Gaussian gradient magnitude, difference of Gaussians; ilastik's column order."""
 
+EIGENVALUES = ("HE1", "HE2", "HE3", "ST1", "ST2", "ST3")
+"""Eigenvalues, largest first, of the Hessian of Gaussian and of the structure tensor; two of each in 2D. No set has
+them of itself: they are named as pairs."""
+
 FEATURE_SETS: dict[str, tuple[float, ...]] = {
     "weka": (1.0, 2.0, 4.0, 8.0, 16.0),
     "ilastik": (0.3, 0.7, 1.0, 1.6, 3.5, 5.0, 10.0),
     "plain": (0.7, 1.0, 1.6, 3.5, 5.0, 10.0),
+    "fast": (0.7, 1.0, 1.6, 3.5, 5.0, 10.0),
 }
 """Default sigmas of each set."""
 
@@ -33,7 +38,7 @@ class FeatureSpec:
     Attributes
     ----------
     set : str
-        ``weka``, ``ilastik`` or ``plain`` (a key of `FEATURE_SETS`).
+        ``weka``, ``ilastik``, ``plain`` or ``fast`` (a key of `FEATURE_SETS`).
     sigmas : tuple of float
         Scales; () takes the set's default. In pixels, but Weka's are 2.5 times the standard deviation.
     pairs : tuple of (str, float), or None
@@ -155,8 +160,12 @@ def _check_pairs(name: str, pairs: tuple[tuple[str, float], ...]) -> None:
     if not pairs:
         raise ConfigError("the list of (operator, sigma) pairs is empty", "give at least one, for example GS:1.0")
     for operator, _ in pairs:
-        if operator not in OPERATORS:
-            raise UnknownFeatureError(f"feature operator '{operator}' is unknown", _suggest(operator, OPERATORS))
+        if operator not in OPERATORS + EIGENVALUES:
+            raise UnknownFeatureError(
+                f"feature operator '{operator}' is unknown", _suggest(operator, OPERATORS + EIGENVALUES)
+            )
+        if operator in EIGENVALUES and name == "fast":
+            raise ConfigError(f"feature set 'fast' has no eigenvalues ({operator})", "use 'plain' or 'ilastik'")
     if len(set(pairs)) != len(pairs):
         twice = next(pair for pair in pairs if pairs.count(pair) > 1)
         raise ConfigError(f"feature {twice[0]}:{twice[1]} is listed twice", "list each (operator, sigma) once")

@@ -15,11 +15,16 @@ from compdistort.forest.rows import Rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a forest is grown: preset, seed, and whether classes weigh the same."""
+    """How a forest is grown: preset, seed, and whether classes weigh the same.
+
+    `trees` and `leaves` (most leaves of a tree) take the place of the preset's own where they are not 0.
+    """
 
     preset: str
     seed: int
     balanced: bool
+    trees: int = 0
+    leaves: int = 0
 
 
 def grow(rows: Rows, recipe: Recipe, bins: FeatureBins | None, *, oob: bool) -> tuple[Any, FlatForest]:
@@ -47,6 +52,10 @@ def grow(rows: Rows, recipe: Recipe, bins: FeatureBins | None, *, oob: bool) -> 
     if bins is not None:
         features = bin_codes(np.ascontiguousarray(features.T), bins).T.astype(np.float32)
     estimator = build_estimator(recipe.preset, recipe.seed, balanced=recipe.balanced, oob=oob)
+    if recipe.trees:
+        estimator.set_params(n_estimators=recipe.trees)
+    if recipe.leaves:
+        estimator.set_params(max_leaf_nodes=recipe.leaves)
     with warnings.catch_warnings():
         # Said in our own words by `out_of_bag`.
         warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")

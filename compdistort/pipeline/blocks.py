@@ -6,6 +6,7 @@ results.
 
 import time
 from collections.abc import Sequence
+from importlib import import_module
 
 import numpy as np
 
@@ -104,6 +105,17 @@ def run_blocks(
                 done += len(rows)
     finally:
         progress.finish()
+    _say_compiled(chain, progress)
+
+
+def _say_compiled(chain: Chain, progress: Progress) -> None:
+    """Say what was spent on compiling the forest, if anything: it is kept, and the next study begins with it."""
+    if chain.backend.name != "numba":
+        return
+    # Imported here: Numba and LLVM are loaded by the engine that needs them alone.
+    seconds = import_module("compdistort.backend.bitsliced.voter").compile_seconds(chain.classifier.forest)
+    if seconds:
+        progress.say(f"the forest was compiled in {seconds:.1f} s meanwhile, and is kept for next time")
 
 
 def _writes(rows: list[dict[str, Row]], start: int, reference: Reference) -> list[ArrayWrite]:

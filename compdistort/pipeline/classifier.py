@@ -7,7 +7,7 @@ from typing import Any
 from compdistort.backend.base import Backend, UInt8, UInt16
 from compdistort.config import StudyConfig
 from compdistort.errors import AnnotationError, ModelFileError
-from compdistort.features import FeatureSpec
+from compdistort.features import parse_spec
 from compdistort.forest import Classifier, default_spec, describe_bins, load_classifier, train_classifier
 from compdistort.io.annotations import read_annotations
 from compdistort.io.files import naming
@@ -66,7 +66,7 @@ def obtain_classifier(config: StudyConfig, raw: UInt16, backend: Backend[Any], p
         return _loaded(section.model, raw.ndim, progress)
     labels, held_out, source = _annotations(config, raw)
     progress.say(f"training the classifier: preset {section.preset}, {source}")
-    spec = FeatureSpec(set=section.set, sigmas=section.sigma) if section.set else _default(config)
+    spec = parse_spec(section.set or default_spec(section.preset).set, section.sigma, section.pairs)
     with naming(section.labels or config.input.raw):
         classifier, report = train_classifier(
             raw,
@@ -111,11 +111,6 @@ def bins_note(classifier: Classifier) -> tuple[str, ...]:
     return (f"the classifier {'; '.join(describe_bins(found))}",)
 
 
-def _default(config: StudyConfig) -> FeatureSpec:
-    spec = default_spec(config.segmenter.preset)
-    return FeatureSpec(set=spec.set, sigmas=config.segmenter.sigma) if config.segmenter.sigma else spec
-
-
 def _loaded(path: Path, ndim: int, progress: Progress) -> TrainedClassifier:
     classifier = load_classifier(path)
     if classifier.ndim != ndim:
@@ -126,9 +121,8 @@ def _loaded(path: Path, ndim: int, progress: Progress) -> TrainedClassifier:
     note = bins_note(classifier)
     for text in note:
         progress.say(text)
-    return TrainedClassifier(
-        classifier=classifier, report={"label_source": source, **classifier.training}, warnings=note
-    )
+    report = {"label_source": source, "features": classifier.features.to_dict(), **classifier.training}
+    return TrainedClassifier(classifier=classifier, report=report, warnings=note)
 
 
 def _annotations(config: StudyConfig, raw: UInt16) -> tuple[UInt8, UInt8 | None, str]:

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,16 +17,19 @@ from compdistort.codecs import Codec
 from compdistort.config import StudyConfig, parse_bytes
 from compdistort.errors import ResourceError
 from compdistort.pipeline.comparison import SUMMARY
-from compdistort.pipeline.environment import usable_processors
+from compdistort.pipeline.environment import process_memory, usable_processors
 from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.progress import span_words
 
 _CROP, _CROP_ON_DEVICE = 320, 2048
 """Side of the crop that is timed; on a device a small one would time little but the launches."""
-_BASE_BYTES = 360 * 2**20
-"""Memory of the program itself, compiled code loaded; the very first run, which compiles it, takes 150 MiB more."""
-_BYTES_PER_PIXEL = 60
-"""Memory of one image in the chain, beside its features and probabilities."""
+_BASE_BYTES = 280 * 2**20
+"""Memory of a process with the program loaded and a study prepared, where the system does not tell it."""
+_LOOP_BYTES, _LOOP_BYTES_PER_PIXEL = 56 * 2**20, 25
+"""What the replicate loop adds: compiled loops and networks; for every thread a replicate, its labels, and a codec's
+work on it (the engine's own part is `Backend.working_bytes`). All these were fitted to studies of 512^2 to 2048^2."""
+_REPORT_BYTES, _REPORT_BYTES_PER_PIXEL, _REPORT_BYTES_PER_CODEC_PIXEL = 92 * 2**20, 95, 17
+"""What the report adds: the drawing library and its figures; images and sums over all pixels, of every codec too."""
 _DISK_BYTES_PER_PIXEL, _DISK_BYTES_PER_CODEC_PIXEL = 9, 2
 """Stored raw image, probability, labels and per-pixel sums; stored image of a codec: compressed noise, measured."""
 _PAGE_BYTES = 3 * 2**20
@@ -113,16 +117,23 @@ def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
     return _Timed(runs * once * scale, seconds * scale, int(len(found.values) * scale) + 1)
 
 
-def _memory(chain: Chain, threads: int, devices: int) -> int:
-    """Return the memory of all processes: of the program, and of one image in work a thread.
+def _loop_memory(chain: Chain, threads: int, devices: int) -> int:
+    """Return what the replicate loop adds to the memory of all processes.
 
     A device lets `AT_WORK` threads in at a time; what they hold on the device is not in it.
     """
-    on_device = _on_device(chain)
     working = chain.backend.working_bytes(chain.raw.shape, chain.bank, chain.classifier.forest)
-    at_work = min(threads, AT_WORK * devices) if on_device else threads
-    processes = 1 if devices == 1 else 1 + devices
-    return processes * _BASE_BYTES + at_work * working + threads * _BYTES_PER_PIXEL * chain.raw.size
+    at_work = min(threads, AT_WORK * devices) if _on_device(chain) else threads
+    others = 0 if devices == 1 else devices * _BASE_BYTES
+    return others + _LOOP_BYTES + at_work * working + threads * _LOOP_BYTES_PER_PIXEL * chain.raw.size
+
+
+def _memory(chain: Chain, threads: int, devices: int, codecs: int) -> int:
+    """Return the most memory that a study's processes hold: by now, while it draws replicates, or in its report."""
+    now, most = process_memory() or (_BASE_BYTES, _BASE_BYTES)
+    pixels = chain.raw.size
+    report = _REPORT_BYTES + (_REPORT_BYTES_PER_PIXEL + _REPORT_BYTES_PER_CODEC_PIXEL * codecs) * pixels
+    return max(most, now + max(_loop_memory(chain, threads, devices), report))
 
 
 def _disk(chain: Chain, config: StudyConfig, objects: int) -> int:
@@ -153,12 +164,13 @@ def fit_threads(chain: Chain, config: StudyConfig) -> Fit:
     devices = len(device_parts(config.compute.device))
     asked = min(thread_count(config), config.noise.replicates)
     threads = max(devices, asked)
-    while threads > devices and _memory(chain, threads, devices) > limit:
+    needs = partial(_memory, chain, devices=devices, codecs=len(config.codec))
+    while threads > devices and needs(threads) > limit:
         threads -= 1
-    memory = _memory(chain, threads, devices)
+    memory = needs(threads)
     if memory > limit:
         raise ResourceError(
-            f"compute.max_memory = {config.compute.max_memory} is too small: one image needs {memory / 2**30:.1f} GiB",
+            f"compute.max_memory = {config.compute.max_memory} is too small: the study needs {memory / 2**30:.1f} GiB",
             "raise it, crop the image (input.crop) or choose fewer features",
         )
     more = (f"one thread a device: {threads} threads, not {asked}",) if threads > asked else ()
@@ -194,8 +206,12 @@ def describe_forecast(cost: Forecast) -> str:
     """Return the forecast in one line."""
     return (
         f"forecast: {cost.images} images, about {span_words(cost.seconds)} on {cost.threads} threads, "
-        f"{cost.memory_bytes / 2**30:.1f} GiB of memory, {cost.disk_bytes / 2**20:.0f} MiB of disk"
+        f"{_size_words(cost.memory_bytes)} of memory, {_size_words(cost.disk_bytes)} of disk"
     )
+
+
+def _size_words(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB" if size < 2**30 else f"{size / 2**30:.2f} GiB"
 
 
 def require_disk(folder: Path, needed: int) -> None:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from compdistort.backend import Device, get_backend
 from compdistort.backend.base import Int32, SegmentRule
 from compdistort.errors import ConfigError, ImageFormatError
-from compdistort.features import FeatureSpec
+from compdistort.features import FeatureSpec, parse_spec
 from compdistort.forest import Classifier, default_spec, load_classifier, save_classifier, train_classifier
 from compdistort.io.annotations import read_annotations
 from compdistort.io.files import naming, require_output
 from compdistort.io.images import TIFF_SUFFIXES, WRITABLE_SUFFIXES, read_image, write_image, write_tiff
+from compdistort.pipeline.half_grid_effect import worst_differences
 from compdistort.segment import segment
 
 DEFAULT_CONNECTIVITY = {2: 8, 3: 6}
@@ -34,6 +35,8 @@ class TrainOptions:
         Feature set; None takes that of the preset.
     sigmas : tuple of float
         Scales; () takes the set's own.
+    pairs : tuple of str
+        Columns such as ``HE1:3.5``, instead of the set's own; () for none.
     foreground : int or None
         Annotation value of the objects; None takes the highest.
     seed : int
@@ -47,6 +50,7 @@ class TrainOptions:
     preset: str = "weka"
     set_name: str | None = None
     sigmas: tuple[float, ...] = ()
+    pairs: tuple[str, ...] = ()
     foreground: int | None = None
     seed: int = 0
     balanced: bool = True
@@ -54,7 +58,7 @@ class TrainOptions:
 
     def spec(self) -> FeatureSpec:
         """Return the features."""
-        return FeatureSpec(set=self.set_name or default_spec(self.preset).set, sigmas=self.sigmas)
+        return parse_spec(self.set_name or default_spec(self.preset).set, self.sigmas, self.pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +131,8 @@ def train_files(
     Returns
     -------
     dict
-        JSON-ready: ``model``, ``images``, ``labels`` and the training report.
+        JSON-ready: ``model``, ``images``, ``labels``, the training report, and of the set `fast` how far its features
+        are from those of `plain`.
 
     Raises
     ------
@@ -161,12 +166,14 @@ def train_files(
             bins=options.bins,
         )
     save_classifier(out, classifier)
+    approximated = worst_differences(images, spec, engine)
     return {
         "model": str(out),
         "images": [str(path) for path in raws],
         "labels": [str(path) for path in labels],
         "foreground_value": classifier.foreground_value,
         **report.to_dict(),
+        **({"rms_difference_from_plain": approximated} if approximated else {}),
     }
 
 

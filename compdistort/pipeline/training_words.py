@@ -3,6 +3,7 @@
 from typing import Any
 
 from compdistort.forest import describe_bins
+from compdistort.pipeline.half_grid_effect import describe_differences
 
 
 def describe_training(result: dict[str, Any]) -> str:
@@ -11,11 +12,13 @@ def describe_training(result: dict[str, Any]) -> str:
     lines = [
         f"{result['model']}: {result['n_trees']} trees (preset {result['preset']}, seed {result['seed']}, "
         f"{'classes weigh the same' if result['balanced'] else 'pixels weigh the same'}), "
-        f"features {result['features']['set']}",
+        f"features {_features(result['features'])}",
         f"trained on {counts}; objects are {result['foreground']} (value {result['foreground_value']}, --foreground)",
     ]
     if result["oob_error"] is not None:
         lines.append(f"out-of-bag error {result['oob_error']:.4f} (optimistic: neighbours of a pixel were seen)")
+    if "rms_difference_from_plain" in result:
+        lines.append(describe_differences(result["rms_difference_from_plain"]))
     lines += describe_bins(result["bins"]) if "bins" in result else ()
     quality = result["held_out"]
     if quality is not None:
@@ -25,6 +28,12 @@ def describe_training(result: dict[str, Any]) -> str:
             f"  accuracy {quality['accuracy']:.4f}, Dice {quality['dice']:.4f}, recall {recall}",
         ]
     return "\n".join([*lines, *(f"warning: {text}" for text in result["warnings"])])
+
+
+def _features(spec: dict[str, Any]) -> str:
+    """Return the set, with its columns where these were named one by one."""
+    pairs = ", ".join(f"{operator}:{sigma:g}" for operator, sigma in spec["pairs"] or ())
+    return f"{spec['set']} ({pairs})" if pairs else str(spec["set"])
 
 
 def describe_segmentation(result: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Raw-equivalent replicates: what the camera would have read in another exposure of the same scene."""
 
+from compdistort.backend.noise_arguments import crop_tables
 from compdistort.replicate.diagnostics import (
     LawDistance,
     SaturationReport,
@@ -16,7 +17,7 @@ from compdistort.replicate.drawing import (
     pixel_sums,
     pixel_variance,
 )
-from compdistort.replicate.tables import LAWS, crop_tables, noise_tables, tables_sha256
+from compdistort.replicate.tables import LAWS, noise_tables, tables_sha256
 
 __all__ = [
     "LAWS",

@@ -1,7 +1,7 @@
 """Tables of the noise law, made once on the host from a sensor model; every engine draws from the same ones."""
 
 import hashlib
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -85,31 +85,6 @@ def noise_tables(
     return NoiseTables(
         law=law, level=level, cdf=cdf, guide=guide, quantile=quantile, top=sensor.max_dn, region=sensor.region_map()
     )
-
-
-def crop_tables(tables: NoiseTables, rows: tuple[int, int], columns: tuple[int, int]) -> NoiseTables:
-    """Return the tables of a crop of the image; draw with its `origin` for the same noise.
-
-    Parameters
-    ----------
-    tables : NoiseTables
-        Tables of the whole image.
-    rows, columns : tuple of int
-        First and one past the last row and column.
-
-    Returns
-    -------
-    NoiseTables
-        Region and sensor maps cropped; all else shared.
-    """
-    part = (slice(*rows), slice(*columns))
-    region = None if tables.region is None else np.ascontiguousarray(tables.region[part])
-    maps = tables.maps and PixelMaps(
-        gain=np.ascontiguousarray(tables.maps.gain[part]),
-        offset=np.ascontiguousarray(tables.maps.offset[part]),
-        read_variance=np.ascontiguousarray(tables.maps.read_variance[part]),
-    )
-    return replace(tables, region=region, maps=maps)
 
 
 def tables_sha256(tables: NoiseTables) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import compdistort
+from compdistort.features.half_grid import COARSE_PX
 from compdistort.report.formatting import number, plain, plural, ratio
 from compdistort.report.inputs import ReportInput
 from compdistort.report.words import from_threshold, value_words
@@ -17,7 +18,7 @@ _LAWS = {"poisson-gaussian": "a Poisson-Gaussian law", "gaussian": "a Gaussian l
 
 
 def _setting(config: dict[str, Any], path: str, default: Any) -> Any:
-    """Return a setting of the resolved study file by its dotted name."""
+    """Return a setting of the resolved study file, or of a classifier's report, by its dotted name."""
     value: Any = config
     for part in path.split("."):
         if not isinstance(value, dict) or value.get(part) is None:
@@ -65,9 +66,15 @@ def _chain(report: ReportInput) -> str:
     truth = " from a grey-level threshold (no ground truth)" if from_threshold(report.classifier) else ""
     bins = report.classifier.get("bins")
     rounded = f", its features rounded to {bins['kind']} codes" if bins else ""
+    approximated = (
+        f" on Gaussian filters, of which those of {plain(COARSE_PX)} px and more were approximated on a grid of half "
+        "the size (feature set fast),"
+        if _setting(report.classifier, "features.set", None) == "fast"
+        else ""
+    )
     return (
         f"Raw image, replicates and compressed versions went through the same pixel classifier, a random forest"
-        f"{preset} trained on sparse annotations{truth}{rounded}, a probability threshold of "
+        f"{preset}{approximated} trained on sparse annotations{truth}{rounded}, a probability threshold of "
         f"{plain(_setting(report.config, 'segmenter.threshold', 0.5))}, labelling with "
         f"{_setting(report.config, 'measure.connectivity', 8)}-connectivity, and the measurement of 19 parameters an "
         f"object as ImageJ defines them. Objects were paired one to one by their centres within "

@@ -19,6 +19,8 @@ from cudahost.bodies_forest import (
 from cudahost.levels import LevelUnavailableError, open_engine
 
 from compdistort.backend.base import SegmentRule
+from compdistort.backend.bitsliced import patience
+from compdistort.backend.bitsliced.voter import voter_for
 from compdistort.backend.device import forest as device_forest
 from compdistort.backend.device import forest_pack, streaming
 from compdistort.errors import ConfigError, DeviceMemoryError
@@ -86,8 +88,25 @@ def test_chunks_on_several_cores_are_put_together_in_order(monkeypatch):
     monkeypatch.setattr(streaming, "CHUNK", 7)
     for name, n_classes in (("grown out", 2), ("impure", 3)):
         check_proba(
-            standin(host_threads=5), random_planes(bodies_forest.N_FEATURES, 400), trained(name, n_classes)[0], name
+            standin(host_threads=5), random_planes(bodies_forest.N_FEATURES, 1700), trained(name, n_classes)[0], name
         )
+
+
+@pytest.mark.parametrize("name", ["2d", "weka"])
+def test_networks_vote_once_the_descents_have_cost_enough(monkeypatch, name):
+    monkeypatch.setattr(patience, "COMPILE_AFTER_SECONDS", 0.0)
+    case = image_case(name)
+    assert voter_for(case[2], wait=True).compiled
+    compiled, decide = [], streaming.HostVotes._decide
+
+    def watched(votes, rows):
+        compiled.append(votes._voter.compiled)
+        return decide(votes, rows)
+
+    monkeypatch.setattr(streaming.HostVotes, "_decide", watched)
+    check_mask(standin(), case, RULE, "cpu")
+    assert compiled
+    assert all(compiled)
 
 
 def test_votes_that_fail_leave_no_copy_on_its_way(monkeypatch):

@@ -1,5 +1,6 @@
 """From features to the small whole numbers that the network compares: exact, and fast."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,23 +42,26 @@ class Encoder:
     tables: tuple[NDArray[Any], ...]
     binned: bool
 
-    def encode(self, features: Float32, out: NDArray[Any], nan_counts: NDArray[np.int64]) -> None:
+    def encode(self, features: Float32, out: NDArray[Any], nan_counts: NDArray[np.int64], skip: int = 0) -> None:
         """Write the codes of many pixels. Releases the GIL; one encoder serves many threads.
 
         Parameters
         ----------
         features : ndarray of shape (n_used, n_pixels), float32
             One row for each feature of `used`, C order.
-        out : ndarray of shape (n_used, n_pixels), uint8 or uint16
+        out : ndarray of shape (n_used, n_wanted), uint8 or uint16
             Takes the codes; `dtype` is its type. The code of NaN is any.
         nan_counts : ndarray of shape (n_used,), int64
-            Grows by the number of NaN in each row.
+            Grows by the number of NaN in each row of these pixels.
+        skip : int
+            Pixels before those that are wanted.
         """
         assert out.dtype == self.dtype
-        assert features.shape == out.shape
-        assert nan_counts.shape == (len(self.used),) == features.shape[:1]
-        loop = encode_bins if self.binned else encode_ranks
-        loop(features, *self.tables, out, nan_counts)
+        assert features.flags.c_contiguous
+        assert 0 <= skip <= features.shape[1] - out.shape[1]
+        assert nan_counts.shape == (len(self.used),) == features.shape[:1] == out.shape[:1]
+        loop: Callable[..., None] = encode_bins if self.binned else encode_ranks
+        loop(features, skip, *self.tables, out, nan_counts)
 
 
 def encoder_of(forest: FlatForest) -> Encoder:

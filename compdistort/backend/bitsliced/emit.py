@@ -4,7 +4,8 @@ A *word* holds one bit of each pixel of a *group*: 512 pixels where the machine 
 the form ``(codes, scratch)``:
 
 - one for each feature turns the codes of a group into the steps that its conditions read;
-- one for each few trees, small enough for the nearest instruction cache, adds their votes to the counter.
+- one for each few trees, small enough to stay in the nearest caches for several groups, adds their votes to the
+  counter.
 
 `forest` calls each of them for several groups in turn, so that its instructions are fetched once for all of them. It
 writes the planes of the counter, lowest bit first, with the pixels in order.
@@ -21,7 +22,7 @@ from compdistort.backend.bitsliced.loops import entry
 from compdistort.backend.bitsliced.program import Job, Leaf, Program, Saved
 from compdistort.backend.bitsliced.words import ONE, ZERO, Value, Writer
 
-VERSION = 1
+VERSION = 2
 """Of the code that is emitted: kept machine code of another version is not used."""
 
 _ROUNDS = ((4, 0x0F0F0F0F0F0F0F0F), (2, 0x3333333333333333), (1, 0x5555555555555555))

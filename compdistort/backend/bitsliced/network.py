@@ -21,8 +21,12 @@ from compdistort.backend.bitsliced.object_cache import read_objects, write_objec
 from compdistort.backend.bitsliced.program import Program, build_program
 from compdistort.errors import ConfigError
 
-GROUPS, COST, PER_MODULE = 4, 600, 4
-"""Groups that take turns in a function, nodes of a function, functions of a module (see `emit`)."""
+GROUPS, COST, PER_MODULE = 4, 2000, 1
+"""Groups that take turns in a function, nodes of a function, functions of a module (see `emit`).
+
+What bounds the loops is how often a word comes from the second cache to the first: once for each group and function
+that reads it, so few large functions win. Their code is fetched once for all groups.
+"""
 
 _ALIGN = 64
 

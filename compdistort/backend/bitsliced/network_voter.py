@@ -94,14 +94,13 @@ class Compiled:
             needed = network.sum.n_trees - (sure + network.sum.offset) + 1
             sure = possible = needed - network.sum.offset
         for start in range(0, features.shape[1], CHUNK):
-            part = np.ascontiguousarray(features[:, start : start + CHUNK])
             own = bits[start // 64 : (start + CHUNK) // 64]
-            counter = network.count(self._codes(part, nan_counts))
+            counter = network.count(self._codes(features, start, nan_counts))
             at_least(counter, sure, own)
             if inverted:
                 np.invert(own, out=own)
             if possible < sure:
-                self._ask(part, rule, counter, possible, own)
+                self._ask(features[:, start : start + CHUNK], rule, counter, possible, own)
 
     def probabilities(self, features: Float32, out: Float64, nan_counts: Int64) -> None:
         """See `Voter`."""
@@ -110,7 +109,7 @@ class Compiled:
             self.descent.probabilities(features, out, nan_counts)
             return
         for start in range(0, features.shape[1], CHUNK):
-            codes = self._codes(np.ascontiguousarray(features[:, start : start + CHUNK]), nan_counts)
+            codes = self._codes(features, start, nan_counts)
             for target, network in counted.items():
                 votes = np.full(codes.shape[1], network.sum.offset, np.int64)
                 add_votes(network.count(codes), votes)
@@ -118,9 +117,9 @@ class Compiled:
                 if self.complement:
                     out[1 - target, start : start + CHUNK] = (network.sum.n_trees - votes) / network.sum.n_trees
 
-    def _codes(self, features: Float32, nan_counts: Int64) -> NDArray[np.integer]:
-        codes = np.empty(features.shape, self.encoder.dtype)
-        self.encoder.encode(features, codes, nan_counts)
+    def _codes(self, features: Float32, start: int, nan_counts: Int64) -> NDArray[np.integer]:
+        codes = np.empty((len(features), min(CHUNK, features.shape[1] - start)), self.encoder.dtype)
+        self.encoder.encode(features, codes, nan_counts, start)
         return codes
 
     def _ask(self, features: Float32, rule: SegmentRule, counter: UInt64, possible: int, bits: UInt64) -> None:

@@ -15,7 +15,8 @@ from compdistort.backend.base import FlatForest
 from compdistort.backend.bitsliced.conditions import WHOLE, Chain, Step, condition, digit_shifts
 
 _PLANES = 8
-_OFTEN = 3
+_OFTEN = 6
+"""Nodes that ask a comparison from which on it gets a word of its own: fewer do not pay for its way through caches."""
 _MOST_WHOLE = 1000
 
 

@@ -24,7 +24,15 @@ from compdistort.backend.bitsliced.network import Network, StoppedError, make_ne
 from compdistort.backend.bitsliced.network_voter import Compiled, Voter, refuse_used_nan
 from compdistort.errors import CompdistortError
 
-__all__ = ["Compiled", "SlowForestWarning", "Voter", "forest_note", "refuse_used_nan", "voter_for"]
+__all__ = [
+    "Compiled",
+    "SlowForestWarning",
+    "Voter",
+    "compile_seconds",
+    "forest_note",
+    "refuse_used_nan",
+    "voter_for",
+]
 
 _KEPT = 8
 
@@ -134,6 +142,11 @@ def voter_for(forest: FlatForest, *, wait: bool | None, foreground: int | None =
 def forest_note(forest: FlatForest) -> str:
     """Return why a forest cannot be compiled, or nothing."""
     return _lookup(forest).note
+
+
+def compile_seconds(forest: FlatForest) -> float:
+    """Return what compiling a forest took in this process; 0 where it was read from disk, or is not compiled."""
+    return sum(network.seconds for network in _lookup(forest).networks.values())
 
 
 def _lookup(forest: FlatForest) -> _Known:

@@ -99,7 +99,7 @@ def pack_mask(mask: NDArray[np.bool_]) -> UInt64:
     return words
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def set_bits(words, first, end):
     """Set the bits first..end - 1 of one row of words."""
     w, w_end = first >> 6, (end - 1) >> 6
@@ -112,3 +112,19 @@ def set_bits(words, first, end):
     for k in range(w + 1, w_end):
         words[k] = ALL
     words[w_end] |= high
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def put_rows(bits, width, rows, columns, out, first, start):
+    """Write rows of packed bits to rows from `first` and words from `start` on; bits beyond the columns become 0.
+
+    `bits`: bit ``r width + c`` is pixel c of row r, with one word more at the end.
+    """
+    for r in range(rows):
+        for w in range((columns + WORD - 1) // WORD):
+            at = r * width + WORD * w
+            word, shift = bits[at >> 6] >> np.uint64(at & 63), np.uint64(at & 63)
+            if shift:
+                word |= bits[(at >> 6) + 1] << (np.uint64(64) - shift)
+            left = columns - WORD * w
+            out[first + r, start + w] = word & (ALL >> np.uint64(64 - left)) if left < WORD else word

@@ -4,7 +4,6 @@ An image is cut into tiles, independent pieces for threads. A tile is computed a
 its neighbours compute too; no feature of the whole image is ever held.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,19 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import FilterBank, Float32, SeparableBank, WekaBank
+from compdistort.backend.base import FilterBank, Float32, HalfGridBank, SeparableBank, WekaBank
 from compdistort.backend.compiled.arena import Arena
 from compdistort.backend.compiled.emit import LANES
+from compdistort.backend.compiled.half_blocks import GridImage, HalfGrid, Share, alone
 from compdistort.backend.compiled.separable import advance, filter_rows
 from compdistort.backend.compiled.separable_plan import SeparablePlan, wanted_scales
+from compdistort.backend.compiled.source import Pixels, Source
 from compdistort.backend.compiled.weka_loops import weka_rows
 from compdistort.backend.compiled.weka_plan import WekaPlan, wanted_blurs
 
 WORD, UNIT = 64, 512
-"""The width of a block is a multiple of the first, its pixels are one of the second."""
+"""Tiles begin at multiples of the first; voters take a multiple of the second, pixels beyond a block included."""
 
 TILE_PLANES, TILE_ROWS, TILE_COLUMNS = 64, 512, 512
-"""Largest tile."""
+"""Largest tile; a volume's may have more planes where there are tiles enough (see `tile_planes`)."""
 
 _Fill = Callable[[int, int, int, int, int], None]
 _Planes = Callable[[Any], Iterator[tuple[int, _Fill]]]
@@ -51,11 +52,11 @@ class Block:
     ----------
     z, y, x : int
         First pixel.
-    rows, columns : int
-        How many rows and columns of `features` lie in the tile; the others hold 0.
-    features : ndarray of shape (n_wanted, rows_padded, width), float32
-        The features; overwritten by the next block of the same iterator. `width` is a multiple of 64, a plane of one
-        of 512 pixels.
+    rows, columns, width : int
+        Pixel (r, c) of the block is entry ``r width + c`` of a feature; ``width >= columns``.
+    features : ndarray of shape (n_wanted, n), float32
+        The features; overwritten by the next block of the same iterator. n is a multiple of 512. Entries that are no
+        pixel hold 0.
     """
 
     z: int
@@ -63,7 +64,14 @@ class Block:
     x: int
     rows: int
     columns: int
+    width: int
     features: Float32
+
+    @property
+    def planes(self) -> Float32:
+        """The features as a view of shape (n_wanted, rows, columns)."""
+        n = self.rows * self.width
+        return self.features[:, :n].reshape(-1, self.rows, self.width)[..., : self.columns]
 
 
 class FeatureBlocks:
@@ -99,11 +107,41 @@ class FeatureBlocks:
             for n, size in zip(self._shape, tile, strict=True)
         ]
         self.tiles = tuple(Tile(*z, *y, *x) for z in pieces[0] for y in pieces[1] for x in pieces[2])
-        self._runner: _Separable | _Weka
+        self._lanes = 2 * LANES if isinstance(bank, HalfGridBank) else LANES
+        self._runner: _Separable | _Weka | HalfGrid
         if isinstance(bank, WekaBank):
             self._runner = _Weka(bank, self.wanted, self._shape)
-        else:
+        elif isinstance(bank, SeparableBank):
             self._runner = _Separable(bank, self.wanted, self._shape, volume=len(shape) == 3)
+        else:
+            self._runner = _half_grid(bank, self.wanted, self._shape, volume=len(shape) == 3)
+
+    def prepare(self, image: Source, share: Share = alone) -> Source | GridImage:
+        """Return what `run` takes: the image, with what must be known of all of it before its first block.
+
+        Parameters
+        ----------
+        image : Source
+            Pixels in DN: uint8, uint16 or float32.
+        share : callable
+            Lets several threads work, as `Team.share` does.
+
+        Returns
+        -------
+        Source or GridImage
+
+        Raises
+        ------
+        ValueError
+            If the image has another shape than the blocks were laid out for.
+        """
+        if image.shape != self._image_shape:
+            raise ValueError(f"image has shape {image.shape}, blocks are laid out for {self._image_shape}")
+        return self._runner.prepare(image, share) if isinstance(self._runner, HalfGrid) else image
+
+    def prepared_bytes(self) -> int:
+        """Return the memory of one prepared image, without its pixels."""
+        return self._runner.fields_bytes() if isinstance(self._runner, HalfGrid) else 0
 
     def scratch_bytes(self, tile: Tile, dtype: Any = np.float32) -> int:
         """Return the memory of one running iterator.
@@ -121,52 +159,45 @@ class FeatureBlocks:
             Bytes.
         """
         arena = Arena()
-        shape = self._block_shape(tile)
-        self._runner.plan(tile, shape[1], np.dtype(dtype), arena)
-        arena.take(4 * math.prod(shape))
+        rows, _, n = self._block_shape(tile)
+        self._runner.plan(tile, rows, np.dtype(dtype), arena)
+        arena.take(4 * len(self.wanted) * n)
         return arena.size
 
-    def run(self, image: NDArray[Any], tile: Tile) -> Iterator[Block]:
+    def run(self, image: Source | GridImage, tile: Tile) -> Iterator[Block]:
         """Yield the blocks of a tile, in raster order.
 
         Parameters
         ----------
-        image : ndarray of shape ([planes,] rows, columns), uint8, uint16 or float32
-            Pixels in DN.
+        image : Source or GridImage
+            What `prepare` gave.
         tile : Tile
             One of `tiles`.
 
         Yields
         ------
         Block
-
-        Raises
-        ------
-        ValueError
-            If the image has another shape than the blocks were laid out for.
         """
-        if image.shape != self._image_shape:
-            raise ValueError(f"image has shape {image.shape}, blocks are laid out for {self._image_shape}")
         arena = Arena(np.zeros(self.scratch_bytes(tile, image.dtype), np.uint8))
-        shape = self._block_shape(tile)
-        planes = self._runner.plan(tile, shape[1], image.dtype, arena)
-        address = arena.take(4 * math.prod(shape))
-        out = arena.view(address, shape, np.float32)
-        columns, rows, row_bytes = tile.x1 - tile.x0, shape[1], 4 * shape[2]
-        for z, fill in planes(image.reshape(self._shape)):
+        rows, width, n = self._block_shape(tile)
+        planes = self._runner.plan(tile, rows, image.dtype, arena)
+        address = arena.take(4 * len(self.wanted) * n)
+        out: Float32 = arena.view(address, (len(self.wanted), n), np.float32)
+        columns = tile.x1 - tile.x0
+        for z, fill in planes(image):
             for y in range(tile.y0, tile.y1, rows):
-                last = min(y + rows, tile.y1)
-                fill(y, last, address, rows * row_bytes, row_bytes)
-                out[:, last - y :] = 0
-                if columns % LANES:
-                    out[:, :, columns:] = 0
-                yield Block(z, y, tile.x0, last - y, columns, out)
+                block = Block(z, y, tile.x0, min(rows, tile.y1 - y), columns, width, out)
+                fill(y, y + block.rows, address, 4 * n, 4 * width)
+                out[:, block.rows * width :] = 0
+                if width > columns:
+                    out[:, : block.rows * width].reshape(-1, block.rows, width)[..., columns:] = 0
+                yield block
 
     def _block_shape(self, tile: Tile) -> tuple[int, int, int]:
-        width = -(-(tile.x1 - tile.x0) // WORD) * WORD
-        unit = UNIT // math.gcd(UNIT, width)
-        rows = min(max(unit, self._block // width // unit * unit), -(-(tile.y1 - tile.y0) // unit) * unit)
-        return len(self.wanted), rows, width
+        """Return rows of a block, pixels from row to row, and pixels in all."""
+        width = -(-(tile.x1 - tile.x0) // self._lanes) * self._lanes
+        rows = min(max(1, self._block // width), tile.y1 - tile.y0)
+        return rows, width, -(-rows * width // UNIT) * UNIT
 
 
 class _Separable:
@@ -185,17 +216,16 @@ class _Separable:
         plan = SeparablePlan(self.scales, self.border, self.shape, box, dtype, arena, volume=self.volume)
         return partial(self._planes, plan, tile)
 
-    def _planes(self, plan: SeparablePlan, tile: Tile, image: NDArray[Any]) -> Iterator[tuple[int, _Fill]]:
+    def _planes(self, plan: SeparablePlan, tile: Tile, image: Source) -> Iterator[tuple[int, _Fill]]:
         """Yield each plane of the tile with the function that fills its blocks."""
         vectors = -(-(tile.x1 - tile.x0) // LANES)
-        (ya, yb), (xa, xb) = plan.rows, plan.columns
         behind = 2 * max(s.reach for s in self.scales) if self.volume else 0
         ready = 0
         for z in range(tile.z0 - behind, tile.z1):
             first = max(ready, z + plan.behind, 0)
             ready = max(ready, min(z + plan.ahead, self.shape[0] - 1) + 1)
             for p in range(first, ready):
-                plan.plane(p)[...] = image[p, ya:yb, xa:xb]
+                plan.plane(p)[...] = image.read(p, plan.rows, plan.columns)
             if self.volume:
                 advance(plan.table, z)
             if z >= tile.z0:
@@ -217,14 +247,21 @@ class _Weka:
         box = ((tile.y0, tile.y1), (tile.x0, tile.x1))
         return partial(self._planes, WekaPlan(self.blurs, self.shape[1:], box, block_rows, arena))
 
-    def _planes(self, plan: WekaPlan, image: NDArray[Any]) -> Iterator[tuple[int, _Fill]]:
+    def _planes(self, plan: WekaPlan, image: Source) -> Iterator[tuple[int, _Fill]]:
         """Yield the one plane with the function that fills its blocks."""
-        plan.load(image[0])
+        plan.load(image)
 
         def fill(y: int, last: int, out: int, step: int, row_bytes: int) -> None:
             weka_rows(plan.table, plan.dogs, y, last, out, step, row_bytes)
 
         yield 0, fill
+
+
+def _half_grid(bank: HalfGridBank, wanted: Sequence[int], shape: tuple[int, int, int], *, volume: bool) -> HalfGrid:
+    """Return what runs the set `fast`; its fine features are run as those of any separable bank."""
+    fine = [bank.fine_features.index(f) if f in bank.fine_features else None for f in wanted]
+    exact = _Separable(bank.fine, fine, shape, volume=volume) if any(f is not None for f in fine) else None
+    return HalfGrid(bank, wanted, shape, exact, volume=volume)
 
 
 def whole_stack(image: NDArray[Any], blocks: FeatureBlocks) -> Float32:
@@ -244,8 +281,9 @@ def whole_stack(image: NDArray[Any], blocks: FeatureBlocks) -> Float32:
     n = len(blocks.wanted)
     out = np.empty((n, *image.shape), np.float32)
     planes = out.reshape(n, -1, *image.shape[-2:])
+    prepared = blocks.prepare(Pixels(image))
     for tile in blocks.tiles:
-        for block in blocks.run(image, tile):
+        for block in blocks.run(prepared, tile):
             rows, columns = slice(block.y, block.y + block.rows), slice(block.x, block.x + block.columns)
-            planes[:, block.z, rows, columns] = block.features[:, : block.rows, : block.columns]
+            planes[:, block.z, rows, columns] = block.planes
     return out

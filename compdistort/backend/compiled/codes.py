@@ -4,6 +4,8 @@ Ranks. A rising map takes a value to one of a few thousand cells, and a table te
 cells before. The next eight thresholds are compared with the value at once; in the rare cell that holds more, the rest
 is searched by halving. The map need not be exact: thresholds went through the same arithmetic, and as every step of it
 rises or stays, a threshold in a lower cell is below the value and one in a higher cell is above.
+
+What Numba keeps on disk has one signature each, so codes of one byte and of two have loops of their own.
 """
 
 import numpy as np
@@ -65,7 +67,7 @@ def cells_of(values, knot, scale, width, y, cells):
         cells[i] = np.int32(y[i])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _search(limits, low, high, value):
     """Return the number of thresholds below the value, known to be from `low` to `high`."""
     while low < high:
@@ -77,7 +79,7 @@ def _search(limits, low, high, value):
     return low
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _mend(values, begin, end, cells, base, limits, out):
     """Search on where all eight thresholds are below the value."""
     for i in range(begin, end):
@@ -87,14 +89,14 @@ def _mend(values, begin, end, cells, base, limits, out):
             out[i] = _search(limits, rank, np.uint64(base[c + np.uint64(1)]), values[i])
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _rank(values, i, cells, base, first):
     """Return the thresholds in the cells before, and how many of the next eight are below the value."""
     before = np.uint64(base[np.uint64(np.uint32(cells[i]))])
     return before, _count_below(first + _BYTES * before, values[i])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _rank_chunk(values, cells, base, limits, first, out):
     n = np.uint64(values.size)
     for i in range(np.uint64(0), n - n % _U4, _U4):  # four at once hide each other's loads
@@ -112,7 +114,7 @@ def _rank_chunk(values, cells, base, limits, first, out):
             _mend(values, i, i + _U1, cells, base, limits, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _count_nan(values):
     bad = np.int32(0)
     for i in range(values.size):
@@ -120,14 +122,15 @@ def _count_nan(values):
     return np.int64(bad)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def encode_ranks(features, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts):
+def encode_ranks(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts):
     """Write exact ranks and add up NaN.
 
     Parameters
     ----------
     features : ndarray of shape (n_features, n_pixels), float32
         One plane a feature.
+    skip : int
+        Pixels before those whose codes are wanted.
     knot, scale, width : ndarray of shape (n_features, n_ramps), float32
         The map of each feature to cells, see `cells_of`.
     base : ndarray of shape (n,), uint16
@@ -136,50 +139,83 @@ def encode_ranks(features, knot, scale, width, base, base_start, limits, limit_s
         Where each feature begins in `base` and in `limits`.
     limits : ndarray of shape (n,), float32
         Distinct thresholds, rising, each feature's followed by `SIDE` infinities.
-    out : ndarray of shape (n_features, n_pixels), uint8 or uint16
+    out : ndarray of shape (n_features, n_wanted), uint8 or uint16
         Ranks; any for NaN.
     nan_counts : ndarray of shape (n_features,), int64
         Grows by the number of NaN.
     """
+    loop = _ranks_in_bytes if out.itemsize == 1 else _ranks_in_words
+    loop(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts)
+
+
+@njit(error_model="numpy")
+def _encode_ranks(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts):
     y = np.empty(_CHUNK, np.float32)
     cells = np.empty(_CHUNK, np.int32)
     for f in range(features.shape[0]):
         table = base[base_start[f] : base_start[f + 1]]
         own = limits[limit_start[f] : limit_start[f + 1]]
         first = np.uint64(address(limits)) + _BYTES * np.uint64(limit_start[f])
-        for start in range(0, features.shape[1], _CHUNK):
-            values = features[f, start : start + _CHUNK]
+        for start in range(0, out.shape[1], _CHUNK):
+            values = features[f, skip + start : skip + min(start + _CHUNK, out.shape[1])]
             cells_of(values, knot[f], scale[f], width[f], y, cells)
             nan_counts[f] += _count_nan(values)
             _rank_chunk(values, cells, table, own, first, out[f, start : start + _CHUNK])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def encode_bins(features, knot, slope, level, out, nan_counts):
+def _ranks_in_bytes(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts):
+    _encode_ranks(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _ranks_in_words(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts):
+    _encode_ranks(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts)
+
+
+def encode_bins(features, skip, knot, slope, level, out, nan_counts):
     """Write bins and add up NaN.
 
     Parameters
     ----------
     features : ndarray of shape (n_features, n_pixels), float32
         One plane a feature.
+    skip : int
+        Pixels before those whose codes are wanted.
     knot, level : ndarray of shape (n_features, n_knots), float32
         As in `FeatureBins`.
     slope : ndarray of shape (n_features, n_knots - 1), float32
         See `backend.plain.codes.bin_slopes`.
-    out : ndarray of shape (n_features, n_pixels), uint8 or uint16
+    out : ndarray of shape (n_features, n_wanted), uint8 or uint16
         Bins; any for NaN.
     nan_counts : ndarray of shape (n_features,), int64
         Grows by the number of NaN.
     """
+    loop = _bins_in_bytes if out.itemsize == 1 else _bins_in_words
+    loop(features, skip, knot, slope, level, out, nan_counts)
+
+
+@njit(error_model="numpy")
+def _encode_bins(features, skip, knot, slope, level, out, nan_counts):
     y = np.empty(_CHUNK, np.float32)
     for f in range(features.shape[0]):
-        for start in range(0, features.shape[1], _CHUNK):
-            values = features[f, start : start + _CHUNK]
+        for start in range(0, out.shape[1], _CHUNK):
+            values = features[f, skip + start : skip + min(start + _CHUNK, out.shape[1])]
             nan_counts[f] += _count_nan(values)
             _bin_chunk(values, knot[f], slope[f], level[f], y, out[f, start : start + _CHUNK])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _bins_in_bytes(features, skip, knot, slope, level, out, nan_counts):
+    _encode_bins(features, skip, knot, slope, level, out, nan_counts)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _bins_in_words(features, skip, knot, slope, level, out, nan_counts):
+    _encode_bins(features, skip, knot, slope, level, out, nan_counts)
+
+
+@njit(error_model="numpy")
 def _bin_chunk(values, knot, slope, level, y, out):
     for s in range(slope.size):
         k, c, low, high = knot[s], slope[s], level[s], level[s + 1]

@@ -157,7 +157,7 @@ def _keep(
     return int(np.count_nonzero(keep))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _at_border(line, lines, rows, columns, is_volume, start, end):
     z, y = line // rows, line % rows
     edge = y == 0 or y == rows - 1 or (is_volume and (z == 0 or z == lines // rows - 1))

@@ -3,20 +3,29 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import FilterBank, FlatForest, Float64, ImageObjects, Int32, SegmentRule, UInt64
+from compdistort.backend.base import (
+    FilterBank,
+    FlatForest,
+    Float64,
+    ImageObjects,
+    Int32,
+    NoiseTables,
+    SegmentRule,
+    UInt16,
+    UInt64,
+)
 from compdistort.backend.compiled.bits import pack_mask
 from compdistort.backend.compiled.convolve import smooth_probability
 from compdistort.backend.compiled.fused import FusedVotes
 from compdistort.backend.compiled.runs import objects_from_bits
+from compdistort.backend.compiled.source import Drawn, Pixels, Source
 from compdistort.backend.compiled.team import Team
-
-R = TypeVar("R")
 
 PLANS = 8
 """Plans (filters, forest and shape) that are kept."""
@@ -41,41 +50,56 @@ class Engine:
 
     def probability(self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, foreground: int) -> Float64:
         """Return the probability of one class (see `Backend.image_probability`)."""
-        return self._plan(bank, forest, image.shape).probability(image, foreground, self._team)
+        return self._probability(Pixels(image), bank, forest, foreground)
 
     def objects(self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
         """Return labels and table of an image (see `Backend.image_objects`)."""
-        labels, values = self._found(image, bank, forest, rule, want_labels=True)
+        labels, values = self._found(Pixels(image), bank, forest, rule, want_labels=True)
         assert labels is not None
         return ImageObjects(labels=labels, values=values)
 
-    def table(self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> Float64:
-        """Return the object table of an image alone."""
-        return self._found(image, bank, forest, rule, want_labels=False)[1]
+    def replicate_tables(
+        self,
+        raw: UInt16,
+        noise: NoiseTables,
+        key: tuple[int, int],
+        bank: FilterBank,
+        forest: FlatForest,
+        rule: SegmentRule,
+        replicates: Sequence[int],
+    ) -> list[Float64]:
+        """Return the object tables of replicates (see `Backend.replicate_tables`), each drawn where it is read.
 
-    def each(self, work: Sequence[int], make: Callable[[int], R], image_bytes: int) -> list[R]:
-        """Return `make` of every number, in order: several at once, or one after another where images are large."""
-        if image_bytes >= LARGE_BYTES:
-            return [make(number) for number in work]
-        made: dict[int, R] = {}
-        self._team.share(work, lambda left: made.update((number, make(number)) for number in left))
-        return [made[number] for number in work]
+        Several at once, or one after another where images are large.
+        """
+
+        def table(number: int) -> Float64:
+            return self._found(Drawn(raw, noise, key, number), bank, forest, rule, want_labels=False)[1]
+
+        if raw.nbytes >= LARGE_BYTES:
+            return [table(number) for number in replicates]
+        made: dict[int, Float64] = {}
+        self._team.share(replicates, lambda left: made.update((number, table(number)) for number in left))
+        return [made[number] for number in replicates]
 
     def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
         """Return the memory of one image in work (see `Backend.working_bytes`)."""
         return self._plan(bank, forest, shape).scratch_bytes()
 
     def _found(
-        self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, rule: SegmentRule, *, want_labels: bool
+        self, image: Source, bank: FilterBank, forest: FlatForest, rule: SegmentRule, *, want_labels: bool
     ) -> tuple[Int32 | None, Float64]:
         bits = self._bits(image, bank, forest, rule)
         return objects_from_bits(bits, image.shape, rule, want_labels=want_labels)
 
-    def _bits(self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> UInt64:
+    def _probability(self, image: Source, bank: FilterBank, forest: FlatForest, foreground: int) -> Float64:
+        return self._plan(bank, forest, image.shape).probability(image, foreground, self._team)
+
+    def _bits(self, image: Source, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> UInt64:
         if rule.smoothing_px <= 0:
             return self._plan(bank, forest, image.shape).mask_bits(image, rule, self._team)
         foreground = range(forest.n_classes)[rule.foreground]
-        probability = self.probability(image, bank, forest, foreground)
+        probability = self._probability(image, bank, forest, foreground)
         value = smooth_probability(probability.astype(np.float32), rule.smoothing_px)
         return pack_mask(value > rule.threshold if rule.strict else value >= rule.threshold)
 
@@ -84,7 +108,7 @@ class Engine:
         key = (id(bank), id(forest), tuple(shape))
         with self._lock:
             if key not in self._plans:
-                self._plans[key] = (bank, forest, FusedVotes(bank, forest, shape))
+                self._plans[key] = (bank, forest, FusedVotes(bank, forest, shape, self._team.threads))
                 if len(self._plans) > PLANS:
                     self._plans.popitem(last=False)
             self._plans.move_to_end(key)

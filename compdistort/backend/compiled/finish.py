@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from compdistort.backend.compiled.emit import INDEX, LANES, Emitter
-from compdistort.backend.compiled.taps import Sums, Taps, loop_taps
+from compdistort.backend.compiled.taps import Sums, Taps, loop_taps, named_loop
 
 
 def _make_row(operators: str, *, volume: bool, radius: int | None) -> Any:
@@ -100,7 +100,6 @@ def make_finish(operators: str, *, volume: bool = False) -> Callable[..., None]:
     two = _make_row(operators, volume=volume, radius=2)
     fixed_narrow = "d" in operators
 
-    @njit(nogil=True, error_model="numpy")
     def row(sources, r, rn, weights, outputs, count):
         if r == 2 and (rn == 1 or not fixed_narrow):
             two(sources, r, rn, weights, outputs, count)
@@ -109,8 +108,7 @@ def make_finish(operators: str, *, volume: bool = False) -> Callable[..., None]:
         else:
             any_radius(sources, r, rn, weights, outputs, count)
 
-    compiled: Callable[..., None] = row
-    return compiled
+    return named_loop(row, f"finish_{operators}" + "_3d" * volume)
 
 
 @intrinsic

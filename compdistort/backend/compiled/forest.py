@@ -90,8 +90,8 @@ class PackedForest:
         threshold = np.where(inner, _sortable(forest.threshold), _LAST).astype(np.uint64)
         nodes: UInt64 = (child.astype(np.uint64) << np.uint64(place_bits)) | place.astype(np.uint64)
         return cls(
-            root=forest.root,
-            depth=forest.depth,
+            root=forest.root.copy(),  # a read-only array would be another signature
+            depth=forest.depth.copy(),
             slot=slot,
             nodes=(nodes << np.uint64(32)) | threshold,
             kind=np.where(inner, 2, counted[row]).astype(np.uint8),
@@ -108,14 +108,13 @@ class PackedForest:
         features : ndarray of shape (n_features, n_pixels), float32
             One plane a feature.
         out : ndarray of shape (n_classes, n_pixels), float64
-            Takes the probabilities.
+            Takes the probabilities; C order.
         nan_counts : ndarray of shape (n_features,), int64
             The number of pixels that are NaN is added for each plane.
         """
-        _run(
-            features, self.slot, self.nodes, self.kind, self.value, self.root, self.depth,
-            None if self.place_bits == _HALF else self.place_bits, self.block, out, nan_counts,
-        )  # fmt: skip
+        run, bits = (_run_halves, ()) if self.place_bits == _HALF else (_run_uneven, (self.place_bits,))
+        forest = (self.slot, self.nodes, self.kind, self.value, self.root, self.depth)
+        run(np.ascontiguousarray(features), *forest, *bits, self.block, out, nan_counts)
 
 
 def _layout(forest: FlatForest, n_used: int) -> tuple[int, int]:
@@ -151,7 +150,7 @@ def _votes(leaf_value: Float64) -> tuple[UInt8, Float64]:
     return np.zeros(len(leaf_value), np.uint8), leaf_value
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _gather(features, slot, start, n, block, keys, nan_counts):
     for f in range(features.shape[0]):
         bad = np.int64(0)
@@ -167,7 +166,7 @@ def _gather(features, slot, start, n, block, keys, nan_counts):
                 key[j] = bits ^ flip
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@njit(nogil=True, error_model="numpy", inline="always")
 def _step(nodes, i, keys, j, place_bits):
     # Constant shifts are a tenth faster; Numba compiles one version for each type of place_bits, None or int.
     node = nodes[i]
@@ -180,7 +179,7 @@ def _step(nodes, i, keys, j, place_bits):
     return child + np.uint64(keys[place + j] > np.uint32(node))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@njit(nogil=True, error_model="numpy", inline="always")
 def _keep(kind, i, j, count, at, pixel, c):
     """Count the vote of a pixel in a leaf; put one that is not there yet on the list of those that go on."""
     found = np.uint64(kind[i])
@@ -190,7 +189,7 @@ def _keep(kind, i, j, count, at, pixel, c):
     return c + (found >> np.uint64(1))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _descend(nodes, kind, keys, depth, n, place_bits, count, at, pixel):
     """Bring every pixel of the block to its leaf in one tree: `at` is its node, `count` its vote added."""
     c = np.uint64(0)
@@ -250,14 +249,14 @@ def _descend(nodes, kind, keys, depth, n, place_bits, count, at, pixel):
             c = _keep(kind, i7, j7, count, at, pixel, c)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _add(value, at, total):
     for c in range(total.shape[0]):
         for j in range(total.shape[1]):
             total[c, j] += value[c, at[j]]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _run(features, slot, nodes, kind, value, root, depth, place_bits, block, out, nan_counts):
     n_classes, n_pixels = out.shape
     n_trees = root.size
@@ -284,3 +283,14 @@ def _run(features, slot, nodes, kind, value, root, depth, place_bits, block, out
                 total[0, j] = n_trees - count[j]
             for c in range(n_classes):
                 out[c, start + j] = total[c, j] / n_trees
+
+
+# What Numba keeps on disk has one signature each: its list of signatures is not safe against two processes at once.
+@njit(nogil=True, cache=True, error_model="numpy")
+def _run_halves(features, slot, nodes, kind, value, root, depth, block, out, nan_counts):
+    _run(features, slot, nodes, kind, value, root, depth, None, block, out, nan_counts)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _run_uneven(features, slot, nodes, kind, value, root, depth, place_bits, block, out, nan_counts):
+    _run(features, slot, nodes, kind, value, root, depth, place_bits, block, out, nan_counts)

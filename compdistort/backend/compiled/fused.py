@@ -7,34 +7,46 @@ vote and so a bit depends on its own pixel alone: tiles, blocks, threads and the
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.base import FilterBank, FlatForest, Float32, Float64, SegmentRule, UInt64
+from compdistort.backend.bitsliced.patience import Patience
 from compdistort.backend.bitsliced.voter import Voter, voter_for
-from compdistort.backend.compiled.blocks import Block, FeatureBlocks, Tile
+from compdistort.backend.compiled.bits import WORD, put_rows
+from compdistort.backend.compiled.blocks import TILE_COLUMNS, TILE_PLANES, TILE_ROWS, UNIT, Block, FeatureBlocks, Tile
+from compdistort.backend.compiled.source import Source
 from compdistort.backend.compiled.team import Team
 from compdistort.backend.plain.forest import refuse_nan
 
 Int64 = NDArray[np.int64]
 Vote = Callable[[Block, Float32, Int64, Voter], None]
 
-WORD = 64
-"""Pixels of one word of mask bits."""
+TILES_A_THREAD = 4
+"""Tiles of an image for every thread at least, where it is large enough."""
 
 LARGEST_SAFE = np.float32(65535)
 """Up to this size of the pixels no feature can be NaN: whole numbers of 16 bits overflow no filter."""
 
 
-COMPILE_AFTER_SECONDS = 2.0
-"""Votes that took this long are worth a compiled forest, which is made in the background."""
-
-
-def may_make_nan(image: NDArray[Any]) -> bool:
+def may_make_nan(image: Source) -> bool:
     """Return whether a feature of the image could be NaN (a NaN or infinite pixel, or huge ones)."""
-    return image.dtype == np.float32 and not bool((np.abs(image) <= LARGEST_SAFE).all())
+    return image.dtype == np.float32 and not bool((np.abs(image.whole()) <= LARGEST_SAFE).all())
+
+
+def tile_size(shape: Sequence[int], threads: int) -> tuple[int, int, int]:
+    """Return the largest tile for images of a shape: as deep as leaves enough tiles, since what surrounds one costs.
+
+    Examples
+    --------
+    >>> tile_size((128, 128, 128), 1), tile_size((550, 2048, 2048), 2), tile_size((256, 256, 256), 2)
+    ((128, 512, 512), (550, 512, 512), (64, 512, 512))
+    """
+    planes, rows, columns = (1, *shape)[-3:]
+    across = -(-rows // TILE_ROWS) * -(-columns // TILE_COLUMNS)
+    wanted = 1 if threads == 1 else -(-TILES_A_THREAD * threads // across)
+    return max(TILE_PLANES, -(-planes // wanted)), TILE_ROWS, TILE_COLUMNS
 
 
 class FusedVotes:
@@ -48,22 +60,25 @@ class FusedVotes:
         The trees.
     shape : sequence of int
         Shape of the images, ([planes,] rows, columns).
+    threads : int
+        Threads that may share an image.
     """
 
-    def __init__(self, bank: FilterBank, forest: FlatForest, shape: Sequence[int]) -> None:
+    def __init__(self, bank: FilterBank, forest: FlatForest, shape: Sequence[int], threads: int) -> None:
         self._bank, self._forest, self._shape = bank, forest, tuple(shape)
+        self._tile = tile_size(self._shape, threads)
         self._every: FeatureBlocks | None = None
         tested = voter_for(forest, wait=None).used
-        self._used = FeatureBlocks(bank, self._shape, tested or (0,))  # trees of one leaf test none
-        self._patience = _Patience()
+        self._used = FeatureBlocks(bank, self._shape, tested or (0,), tile=self._tile)  # trees of one leaf test none
+        self._patience = Patience(forest)
 
-    def mask_bits(self, image: NDArray[Any], rule: SegmentRule, team: Team) -> UInt64:
+    def mask_bits(self, image: Source, rule: SegmentRule, team: Team) -> UInt64:
         """Return the mask of an image as packed bits; `rule.smoothing_px` is not applied.
 
         Parameters
         ----------
-        image : ndarray of shape ([planes,] rows, columns), uint8, uint16 or float32
-            Pixels, DN.
+        image : Source
+            Pixels, DN: uint8, uint16 or float32.
         rule : SegmentRule
             Class, threshold and its side.
         team : Team
@@ -84,49 +99,47 @@ class FusedVotes:
         out = np.zeros((int(np.prod(self._shape[:-1])), words), np.uint64)
 
         def vote(block: Block, features: Float32, counts: Int64, voter: Voter) -> None:
-            n, width = features.shape[1], block.features.shape[2]
-            bits = np.empty(n // WORD, np.uint64)
-            voter.mask_bits(features, rule, bits, counts)
-            first, start = block.z * rows + block.y, block.x // WORD
-            kept = -(-block.columns // WORD)
-            out[first : first + block.rows, start : start + kept] = bits.reshape(-1, width // WORD)[: block.rows, :kept]
+            bits = np.empty(features.shape[1] // WORD + 1, np.uint64)  # one more: rows end anywhere
+            voter.mask_bits(features, rule, bits[:-1], counts)
+            first = block.z * rows + block.y
+            put_rows(bits, block.width, block.rows, block.columns, out, first, block.x // WORD)
 
         self._run(image, vote, team, rule.foreground)
-        if columns % WORD:
-            out[:, -1] &= np.uint64((1 << (columns % WORD)) - 1)
         return out
 
-    def probability(self, image: NDArray[Any], foreground: int, team: Team) -> Float64:
+    def probability(self, image: Source, foreground: int, team: Team) -> Float64:
         """Return the probability of one class, float64 of the image's shape; arguments as `mask_bits`."""
         out = np.empty((int(np.prod(self._shape[:-2])), *self._shape[-2:]), np.float64)
 
         def vote(block: Block, features: Float32, counts: Int64, voter: Voter) -> None:
             proba = np.empty((self._forest.n_classes, features.shape[1]), np.float64)
             voter.probabilities(features, proba, counts)
-            found = proba[foreground].reshape(block.features.shape[1:])
+            found = proba[foreground, : block.rows * block.width].reshape(block.rows, block.width)
             rows, columns = slice(block.y, block.y + block.rows), slice(block.x, block.x + block.columns)
-            out[block.z, rows, columns] = found[: block.rows, : block.columns]
+            out[block.z, rows, columns] = found[:, : block.columns]
 
         self._run(image, vote, team, None)
         return out.reshape(self._shape)
 
     def scratch_bytes(self) -> int:
-        """Return the memory that one worker takes: the features of a block and what makes them."""
-        return max(self._used.scratch_bytes(tile) for tile in self._used.tiles)
+        """Return the memory that one worker takes: the features of a block, what makes them, a prepared image."""
+        return max(self._used.scratch_bytes(tile) for tile in self._used.tiles) + self._used.prepared_bytes()
 
-    def _run(self, image: NDArray[Any], vote: Vote, team: Team, foreground: int | None) -> None:
+    def _run(self, image: Source, vote: Vote, team: Team, foreground: int | None) -> None:
         """Let the team vote on every block; refuse NaN in any feature, tested or not."""
-        voter = self._patience.voter(self._forest, foreground)
+        voter = self._patience.voter(foreground)
         every = may_make_nan(image)
         blocks = self._all_features() if every else self._used
         tested = np.array(voter.used, np.int64)
         counts: list[Int64] = []
+        prepared = blocks.prepare(image, team.share)
 
         def work(tiles: Iterator[Tile]) -> None:
             own, unused = np.zeros(self._forest.n_features, np.int64), np.zeros(tested.size, np.int64)
             for tile in tiles:
-                for block in blocks.run(image, tile):
-                    flat = block.features.reshape(len(block.features), -1)
+                for block in blocks.run(prepared, tile):
+                    # A copy only of a tile's last rows, which may be fewer than a block's.
+                    flat = np.ascontiguousarray(block.features[:, : -(-block.rows * block.width // UNIT) * UNIT])
                     if every:
                         own += _nan_counts(block)
                     flat = flat[tested] if every else flat[: tested.size]
@@ -140,25 +153,10 @@ class FusedVotes:
 
     def _all_features(self) -> FeatureBlocks:
         if self._every is None:
-            self._every = FeatureBlocks(self._bank, self._shape)
+            self._every = FeatureBlocks(self._bank, self._shape, tile=self._tile)
         return self._every
 
 
 def _nan_counts(block: Block) -> Int64:
-    counts: Int64 = np.isnan(block.features[:, : block.rows, : block.columns]).sum(axis=(1, 2))
+    counts: Int64 = np.isnan(block.planes).sum(axis=(1, 2))
     return counts
-
-
-class _Patience:
-    """When a forest is worth compiling: after the votes have taken so long that compiling would have paid."""
-
-    def __init__(self) -> None:
-        self._seconds = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count the time that votes took (threads may overwrite each other's sum: it is only an estimate)."""
-        self._seconds += seconds
-
-    def voter(self, forest: FlatForest, foreground: int | None) -> Voter:
-        """Return networks where there are some, else descents; after a while have the networks compiled."""
-        return voter_for(forest, wait=False if self._seconds >= COMPILE_AFTER_SECONDS else None, foreground=foreground)

@@ -103,7 +103,7 @@ def _replicate(volume, out, region, level, n_levels, cdf, guide, cubics, gain, o
                     _exact_row(words[shift:], record.view(np.int32), cdf, guide, out[i, z, y])
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@njit(nogil=True, error_model="numpy", inline="always")
 def _philox(c0, c1, c2, c3, k0, k1):
     for _ in range(ROUNDS):
         p0, p1 = np.uint64(c0) * np.uint64(M0), np.uint64(c2) * np.uint64(M1)
@@ -117,7 +117,7 @@ def _philox(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _words(words, group0, n_groups, row, plane, number, key0, key1):
     """Fill the random words of one row, from the group of four that holds its first voxel."""
     k0, k1 = np.uint32(key0), np.uint32(key1)
@@ -130,7 +130,7 @@ def _words(words, group0, n_groups, row, plane, number, key0, key1):
         words[at + np.uintp(3)] = d
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _table_row(source, region, level, n_levels, record):
     """Copy the records of one row; `level` and `record` seen as float64, two an entry."""
     for x in range(np.uintp(source.size)):
@@ -140,7 +140,7 @@ def _table_row(source, region, level, n_levels, record):
         record[np.uintp(2) * x + np.uintp(1)] = second
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _count_exact(record):
     """Return how many records of a row take the exact path."""
     n = np.int32(0)
@@ -149,7 +149,7 @@ def _count_exact(record):
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _map_row(source, gain, offset, read_variance, gaussian, record):
     """Compute the records of one row from the sensor maps (see `map_law` of the plain twin)."""
     zero = np.float32(0)
@@ -167,7 +167,7 @@ def _map_row(source, gain, offset, read_variance, gaussian, record):
         record[at + np.uintp(2)] = skew
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _pieces(words, piece, fraction):
     """Find the cubic of every word, and where in its piece the word lies, in [0, 1)."""
     for x in range(np.uintp(piece.size)):
@@ -180,7 +180,7 @@ def _pieces(words, piece, fraction):
         fraction[x] = np.float32(np.int32((m >> np.uint32(3)) & np.uint32(0xFFFFFF))) * np.float32(2.0**-24)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _cubics(piece, cubics, cubic):
     """Copy the cubics of one row; both seen as float64, two an entry."""
     for x in range(np.uintp(piece.size)):
@@ -190,7 +190,7 @@ def _cubics(piece, cubics, cubic):
         cubic[np.uintp(2) * x + np.uintp(1)] = second
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _quantile_row(words, fraction, cubic, record, top, out):
     """Draw one row; pixels of the exact path get a number too, which `_exact_row` overwrites."""
     for x in range(np.uintp(out.size)):
@@ -206,7 +206,7 @@ def _quantile_row(words, fraction, cubic, record, top, out):
         out[x] = np.uint16(np.int32(v))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _exact_row(words, record, cdf, guide, out):
     """Search the cumulative law of every exact pixel; the first steps without a branch, as most words take few."""
     for x in range(np.uintp(out.size)):

@@ -81,13 +81,13 @@ def add_shapes(row_start, start, end, owner, counts):
         _draw(picture, _stride(counts, k), counts, k, head[k], following, line_of, start, end, False)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _stride(counts, k):
     """Words a row of an object's picture, which is two pixels wider than the object."""
     return (counts[k, X_MAX] - counts[k, X_MIN] + 2) // 32 + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _draw(picture, stride, counts, k, head, following, line_of, start, end, visible):
     """Draw the runs of one object into its picture, pixel (1, 1) being the corner of its box, or wipe them out."""
     left, top = counts[k, X_MIN] - 1, counts[k, Y_MIN] - 1
@@ -102,7 +102,7 @@ def _draw(picture, stride, counts, k, head, following, line_of, start, end, visi
         i = np.int64(following[i])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _walk(picture, stride, counts, k, cracks):
     """Walk the outer outline, object on the right; keep its length, its counted corners and each row's end cracks.
 
@@ -146,7 +146,7 @@ def _walk(picture, stride, counts, k, cracks):
     return bottom - 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _push(hull, n, base, x, y):
     """Add a vertex to the chain that began at `base`, dropping those it makes needless; return the new length."""
     while n - base > 1:
@@ -159,7 +159,7 @@ def _push(hull, n, base, x, y):
     return n + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _hull(cracks, x0, top, height, hull):
     """Write the hull from its topmost (leftmost of ties) vertex, anticlockwise on screen; return its length."""
     left, minus_right = cracks[0], cracks[1]
@@ -174,7 +174,7 @@ def _hull(cracks, x0, top, height, hull):
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _measure_hull(hull, n, i, counts):
     """Fill area, longest pair (the first in hull order among equals) and narrowest edge of a hull."""
     longest = np.int64(-1)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from compdistort.backend.base import SeparableBank, SeparableScale
 from compdistort.backend.compiled.arena import Arena
 from compdistort.backend.compiled.emit import LANES, odd_lines, row_bytes
-from compdistort.backend.compiled.separable import FIELDS, GROUP
-from compdistort.backend.plain.convolve import border_index
+from compdistort.backend.compiled.separable_fields import FIELDS
+from compdistort.backend.compiled.separable_rows import GROUP
+from compdistort.backend.compiled.tensor_plan import tensor_fields, tensor_planes_fields
+from compdistort.backend.compiled.tile_layout import Span, TileLayout, clip, vectors
 
-Int64 = NDArray[np.int64]
-Span = tuple[int, int]
-
-_SLOTS = {"GS": "gs", "LoG": "log", "GGM": "ggm", "DoG": "dog"}
+_HESSIAN, _TENSOR = ("he1", "he2", "he3"), ("st1", "st2", "st3")
+_SLOTS = {"GS": "gs", "LoG": "log", "GGM": "ggm", "DoG": "dog"} | {slot.upper(): slot for slot in _HESSIAN + _TENSOR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,33 @@ class WantedScale:
     def reach(self) -> int:
         """Pixels that the filters need on each side."""
         narrow = self.scale.narrow.size - 1 if self.rows["dog"] >= 0 else 0
-        return max(self.scale.smooth.size - 1, narrow)
+        inner = self.scale.inner_smooth if self.tensor else None
+        return max(self.scale.smooth.size - 1 + (0 if inner is None else inner.size - 1), narrow)
+
+    @property
+    def hessian(self) -> bool:
+        """Whether an eigenvalue of the Hessian is wanted."""
+        return any(self.rows[slot] >= 0 for slot in _HESSIAN)
+
+    @property
+    def tensor(self) -> bool:
+        """Whether an eigenvalue of the structure tensor is wanted."""
+        return any(self.rows[slot] >= 0 for slot in _TENSOR)
+
+    @property
+    def slope(self) -> bool:
+        """Whether the first derivative is needed, beside the structure tensor's own."""
+        return self.hessian or self.rows["ggm"] >= 0
+
+    @property
+    def curve(self) -> bool:
+        """Whether the second derivative is needed."""
+        return self.hessian or self.rows["log"] >= 0
+
+    @property
+    def filters(self) -> bool:
+        """Whether anything but the structure tensor is wanted."""
+        return self.slope or self.curve or self.rows["gs"] >= 0 or self.rows["dog"] >= 0
 
     @property
     def before(self) -> int:
@@ -52,7 +78,7 @@ def wanted_scales(bank: SeparableBank, wanted: Sequence[int | None]) -> tuple[Wa
     return tuple(WantedScale(bank.scales[at], rows) for at, rows in sorted(found.items()))
 
 
-class SeparablePlan:
+class SeparablePlan(TileLayout):
     """The memory of one running tile.
 
     Parameters
@@ -84,12 +110,11 @@ class SeparablePlan:
         *,
         volume: bool,
     ) -> None:
-        self.scales, self.border, self.shape, self.box, self.volume, self.arena = (
-            scales, border, shape, box, volume, arena,
-        )  # fmt: skip
+        super().__init__(border, shape, box, arena, volume=volume)
+        self.scales = scales
         self.dtype = np.dtype(dtype)
         reach = max(s.reach + s.before for s in scales)
-        self.rows, self.columns = (_clip(box[i], reach, shape[i]) for i in (1, 2))
+        self.rows, self.columns = (clip(box[i], reach, shape[i]) for i in (1, 2))
         self._plan_source()
         self.table = np.zeros((len(scales), len(FIELDS)), np.int64)
         common = self._common()
@@ -127,6 +152,10 @@ class SeparablePlan:
         smoothed = row_bytes(width + 2 * max(s.reach + s.before for s in self.scales))
         fields = {f"pad{k}": take(filtered) for k in range(5)}
         fields |= {"spare": take(filtered)}
+        if any(s.hessian or s.tensor for s in self.scales):
+            entries = row_bytes(width)
+            fields |= {"padded": take(6 * filtered), "padded_step": filtered}
+            fields |= {"entries": take(6 * entries), "entries_step": entries, "eigenvalues": 1}
         if any(s.scale.presmooth is not None for s in self.scales):
             fields |= {"pre_row0": take(smoothed), "pre_row1": take(smoothed)}
         return fields
@@ -136,6 +165,11 @@ class SeparablePlan:
         put = self.arena.put
         fields = scale.rows | {
             "presmooth": int(kernels.presmooth is not None),
+            "filters": int(scale.filters),
+            "slope": int(scale.slope),
+            "curve": int(scale.curve),
+            "hessian": int(scale.hessian),
+            "tensor": int(scale.tensor),
             "r": kernels.smooth.size - 1,
             "rn": kernels.narrow.size - 1,
             "rp": scale.before,
@@ -146,23 +180,33 @@ class SeparablePlan:
             "wn": put(kernels.narrow),
         }
         (z0, z1), (y0, y1), _ = self.box
-        by0, by1 = _clip((y0, y1), scale.reach, self.shape[1])
+        by0, by1 = clip((y0, y1), scale.reach, self.shape[1])
         first, last = (z0, z1 - 1)
         if kernels.presmooth is not None:
             first, last = max(0, z0 - scale.reach), min(self.shape[0], z1 + scale.reach) - 1
-        fields |= {"by0": by0, "by1": by1, "first": first, "last": last, "ready": first, "ready_row": by0}
+        fields |= {"by0": by0, "by1": by1, "z0": z0, "last": last, "ready": first, "ready_row": by0}
+        fields |= (self._plain if kernels.presmooth is None else self._presmoothed)(scale, by0, by1)
+        return fields | self._tensor(kernels, fields) if scale.tensor else fields
+
+    def _tensor(self, kernels: SeparableScale, fields: dict[str, int]) -> dict[str, int]:
+        """Lay out the structure tensor, which reads the rows that the other filters read."""
+        own = tensor_fields(self, kernels)
+        if not self.volume:
+            return own
+        width = LANES * fields["y_vectors"]
+        own |= tensor_planes_fields(self, kernels, width, own["row0"], own["row1"])
         if kernels.presmooth is None:
-            return fields | self._plain(scale, by0, by1)
-        return fields | self._presmoothed(scale, by0, by1)
+            return own | {"t_in": fields["t_src"], "in_off": fields["src_off"], "in_stride": fields["src_stride"]}
+        return own | {"t_in": fields["t_bz"], "in_off": 0, "in_stride": fields["base_stride"]}
 
     def _plain(self, scale: WantedScale, by0: int, by1: int) -> dict[str, int]:
         """Lay out filters that read the image itself."""
-        columns = _clip(self.box[2], scale.reach, self.shape[2])
-        fields = self._border(columns, scale.reach, "pairs", "count", "lead") | {"y_vectors": _vectors(columns)}
+        columns = clip(self.box[2], scale.reach, self.shape[2])
+        fields = self.copies(columns, scale.reach, "pairs", "count", "lead") | {"y_vectors": vectors(columns)}
         fields |= self._source_rows(columns, by0)
         if not self.volume:
             first = self.source + fields["src_off"]
-            table = self._table(1, scale.reach, lambda y: first + (y - by0) * fields["src_stride"])
+            table = self.addresses(1, scale.reach, lambda y: first + (y - by0) * fields["src_stride"])
             return fields | dict.fromkeys(("t_g", "t_d", "t_c", "t_n"), table)
         return fields | self._z_table(scale.reach) | self._passed_rows(scale, by0, by1 - by0, columns)
 
@@ -171,9 +215,9 @@ class SeparablePlan:
         assert scale.scale.presmooth is not None
         q, rp, (x0, x1) = scale.reach, scale.before, self.box[2]
         stride = row_bytes(x1 - x0 + 2 * q)
-        columns = _clip(self.box[2], q + rp, self.shape[2])
-        row0, row1 = _clip((by0, by1), rp, self.shape[1])
-        fields = self._border(columns, q + rp, "pre_pairs", "pre_count", "pre_lead")
+        columns = clip(self.box[2], q + rp, self.shape[2])
+        row0, row1 = clip((by0, by1), rp, self.shape[1])
+        fields = self.copies(columns, q + rp, "pre_pairs", "pre_count", "pre_lead")
         fields |= self._source_rows(columns, row0)
         fields |= {
             "wp": self.arena.put(scale.scale.presmooth),
@@ -185,9 +229,9 @@ class SeparablePlan:
         ring = min(2 * q + 2, by1 - by0)
         if not self.volume:
             base = self.arena.take(ring * stride)
-            table = self._table(1, q, lambda y: base + ((y - by0) % ring) * stride)
+            table = self.addresses(1, q, lambda y: base + ((y - by0) % ring) * stride)
             first = self.source + (row0 - self.rows[0]) * fields["src_stride"]
-            source = self._table(1, q + rp, lambda y: first + (y - row0) * fields["src_stride"], 1)
+            source = self.addresses(1, q + rp, lambda y: first + (y - row0) * fields["src_stride"], 1)
             return fields | dict.fromkeys(("t_g", "t_d", "t_c", "t_n"), table) | {
                 "base": base, "ring_rows": ring, "t_src": source, "src_off": fields["x_off"],
             }  # fmt: skip
@@ -205,8 +249,8 @@ class SeparablePlan:
         temp = take(GROUP * temp_step)
         fields = {
             "base": base, "base_step": step, "base_planes": planes, "temp": temp, "temp_step": temp_step,
-            "temp_stride": temp_stride, "t_bz": self._table(0, q, lambda z: base + (z % planes) * step),
-            "t_temp": self._table(1, q + scale.before, lambda y: temp + (y - row0) * temp_stride, 1),
+            "temp_stride": temp_stride, "t_bz": self.addresses(0, q, lambda z: base + (z % planes) * step),
+            "t_temp": self.addresses(1, q + scale.before, lambda y: temp + (y - row0) * temp_stride, 1),
         }  # fmt: skip
         span = (0, self.box[2][1] - self.box[2][0] + 2 * q)
         return fields | self._passed_rows(scale, by0, min(2 * q + 1, by1 - by0), span)
@@ -215,12 +259,12 @@ class SeparablePlan:
         """Rows after the z passes: the Gaussian, and where wanted both derivatives and the narrow Gaussian."""
         stride = row_bytes(columns[1] - columns[0])
         fields = {"ring_rows": ring, "ring_stride": stride}
-        needed = {"g": True, "d": scale.rows["ggm"] >= 0, "c": scale.rows["log"] >= 0, "n": scale.rows["dog"] >= 0}
+        needed = {"g": scale.filters, "d": scale.slope, "c": scale.curve, "n": scale.rows["dog"] >= 0}
         for name, need in needed.items():
             if need:
                 start = self.arena.take(ring * stride)
                 fields[name] = start
-                fields[f"t_{name}"] = self._table(
+                fields[f"t_{name}"] = self.addresses(
                     1, scale.reach, lambda y, start=start: start + ((y - by0) % ring) * stride
                 )
         return fields
@@ -235,38 +279,9 @@ class SeparablePlan:
             "x_off": x_off,
             "src_off": (row0 - self.rows[0]) * stride + x_off,
             "src_row0": row0,
-            "src_vectors": _vectors(columns),
+            "src_vectors": vectors(columns),
         }
 
     def _z_table(self, reach: int, more: int = 0) -> dict[str, int]:
         planes, step = self.source_planes, self.source_step
-        return {"t_src": self._table(0, reach, lambda z: self.source + (z % planes) * step, more)}
-
-    def _table(self, axis: int, reach: int, place: Any, more: int = 0) -> int:
-        """Write the addresses of the planes or rows at the tile's positions and `reach` beyond; see `separable`."""
-        first, last = self.box[axis][0] - reach, self.box[axis][1] + reach + more
-        at = _fold(np.arange(first, last), self.shape[axis], self.border)
-        return self.arena.put(np.asarray(place(at), np.int64)) - 8 * first
-
-    def _border(self, columns: Span, reach: int, pairs: str, count: str, lead: str) -> dict[str, int]:
-        """List the copies that fill a row of the tile's columns and `reach` beyond from its columns in the image."""
-        first, last = self.box[2][0] - reach, self.box[2][1] + reach
-        position = np.arange(first, last)
-        outside = position[(position < columns[0]) | (position >= columns[1])]
-        source = _fold(outside, self.shape[2], self.border)
-        copies = 4 * (np.stack([outside, source], axis=1) - first)
-        return {pairs: self.arena.put(copies.astype(np.int64)), count: len(copies), lead: columns[0] - first}
-
-
-def _clip(span: Span, reach: int, n: int) -> Span:
-    return max(0, span[0] - reach), min(n, span[1] + reach)
-
-
-def _vectors(columns: Span) -> int:
-    return -(-(columns[1] - columns[0]) // LANES)
-
-
-def _fold(position: Int64, n: int, border: str) -> Int64:
-    """Return which pixel stands at each position (see `border_index`)."""
-    reach = int(max(0, -position.min(initial=0), position.max(initial=0) - n + 1))
-    return border_index(n, reach, border)[position + reach]
+        return {"t_src": self.addresses(0, reach, lambda z: self.source + (z % planes) * step, more)}

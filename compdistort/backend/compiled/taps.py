@@ -165,7 +165,6 @@ def make_pass(parity: str, *, line: bool = False, plus: bool = False) -> Callabl
     one = _make_pass(parity, 1, 1, line=line, plus=plus)
     two = _make_pass(parity, 2, 1, line=line, plus=plus)
 
-    @njit(nogil=True, error_model="numpy")
     def row(taps, offset, radius, w0, w1, w2, o0, o1, o2, count):
         if radius == 2:
             two(taps, offset, radius, w0, w1, w2, o0, o1, o2, count)
@@ -174,7 +173,18 @@ def make_pass(parity: str, *, line: bool = False, plus: bool = False) -> Callabl
         else:
             any_radius(taps, offset, radius, w0, w1, w2, o0, o1, o2, count)
 
-    compiled: Callable[..., None] = row
+    return named_loop(row, f"pass_{parity}" + "_line" * line + "_plus" * plus)
+
+
+def named_loop(function: Callable[..., None], name: str) -> Callable[..., None]:
+    """Compile one of the functions that a factory makes, under a name that tells what it is.
+
+    Numba tells functions of one factory apart by a number only, which every process counts anew. What two processes
+    kept on disk for two callers can hold different functions of one name and number: one would be called for the other.
+    So equal names must mean equal code.
+    """
+    function.__qualname__ = name
+    compiled: Callable[..., None] = njit(nogil=True, error_model="numpy")(function)
     return compiled
 
 

@@ -22,7 +22,7 @@ def count_runs(bits, flip, last):
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _read_row(row, flip, last, n, start, end):
     """Write the runs of one row from place n on; return the place after them.
 
@@ -51,7 +51,7 @@ def _read_row(row, flip, last, n, start, end):
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@njit(nogil=True, error_model="numpy", inline="always")
 def _root(parent, i):
     while parent[np.uintp(i)] != i:
         parent[np.uintp(i)] = parent[np.uintp(parent[np.uintp(i)])]
@@ -59,7 +59,7 @@ def _root(parent, i):
     return i
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _join(start, end, parent, reach, i, i_end, j, j_end):
     """Join runs i..i_end of one row with those of j..j_end, an earlier one, that they touch.
 

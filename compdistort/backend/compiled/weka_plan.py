@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from compdistort.backend.base import Float32, WekaBank, WekaScale
 from compdistort.backend.compiled.arena import Arena
 from compdistort.backend.compiled.emit import LANES, row_bytes
+from compdistort.backend.compiled.source import Source
 from compdistort.backend.compiled.weka_loops import FIELDS, GRADIENT_ROWS
 from compdistort.backend.compiled.weka_rows import WEKA_LANES
 
@@ -109,13 +110,13 @@ class WekaPlan:
             row[:] = [fields[name] for name in FIELDS]
             done += len(blur.dogs)
 
-    def load(self, image: NDArray[np.generic]) -> None:
+    def load(self, image: Source) -> None:
         """Copy the tile's pixels, with zeros beyond the image's columns."""
         (y0, y1), (x0, x1) = self.rows, self.columns
         first, last = max(0, x0 - self.reach), min(self.shape[1], x1 + self.reach)
         rows: Float32 = self.arena.view(self.source, (y1 - y0, self.stride // 4), np.float32)
         lead = self.reach - (x0 - first)
-        rows[:, lead : lead + last - first] = image[y0:y1, first:last]
+        rows[:, lead : lead + last - first] = image.read(0, (y0, y1), (first, last))
 
     def _common(self) -> dict[str, int]:
         (x0, x1), (bx0, bx1) = self.box[1], self.columns

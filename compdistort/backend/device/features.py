@@ -4,12 +4,50 @@ from typing import Any
 
 import numpy as np
 
-from compdistort.backend.base import FilterBank, WekaBank
+from compdistort.backend.base import FilterBank, HalfGridBank, SeparableBank, WekaBank
 from compdistort.backend.device import convolve, weka
 from compdistort.backend.device.cuda import Cuda
+from compdistort.errors import ConfigError
+
+DeviceBank = SeparableBank | WekaBank
+"""Filters that kernels exist for; see `refuse_unmade`."""
+
+OPERATORS = ("GS", "LoG", "GGM", "DoG")
+"""Separable features that kernels exist for."""
 
 
-def feature_stack(cuda: Cuda, image: Any, bank: FilterBank) -> Any:
+def refuse_unmade(bank: FilterBank) -> DeviceBank:
+    """Return a bank of which every feature can be made on a CUDA device.
+
+    Parameters
+    ----------
+    bank : FilterBank
+        Filters.
+
+    Returns
+    -------
+    SeparableBank or WekaBank
+        The bank itself.
+
+    Raises
+    ------
+    ConfigError
+        If a feature is made by the CPU engines alone.
+    """
+    if isinstance(bank, HalfGridBank):
+        raise ConfigError("feature set 'fast' is not made on a CUDA device", "use --device cpu or --set plain")
+    if isinstance(bank, SeparableBank):
+        columns = zip(bank.names, bank.columns, strict=True)
+        unmade = [name for name, (operator, _) in columns if operator not in OPERATORS]
+        if unmade:
+            raise ConfigError(
+                f"features {', '.join(unmade)} are not made on a CUDA device",
+                f"use --device cpu, or only {', '.join(OPERATORS)}",
+            )
+    return bank
+
+
+def feature_stack(cuda: Cuda, image: Any, bank: DeviceBank) -> Any:
     """Return the features of one image (see `Backend.feature_stack`).
 
     Parameters
@@ -18,7 +56,7 @@ def feature_stack(cuda: Cuda, image: Any, bank: FilterBank) -> Any:
         The device.
     image : array of shape ([planes,] rows, columns), uint8, uint16 or float32
         Pixels on the device, DN.
-    bank : FilterBank
+    bank : DeviceBank
         Filters.
 
     Returns
@@ -35,7 +73,7 @@ def feature_stack(cuda: Cuda, image: Any, bank: FilterBank) -> Any:
     return out
 
 
-def feature_slab(cuda: Cuda, pixels: Any, bank: FilterBank, start: int, stop: int, out: Any, first: int) -> None:
+def feature_slab(cuda: Cuda, pixels: Any, bank: DeviceBank, start: int, stop: int, out: Any, first: int) -> None:
     """Write the features of the planes (rows in 2D) ``start <= z < stop`` of an image.
 
     Parameters
@@ -44,7 +82,7 @@ def feature_slab(cuda: Cuda, pixels: Any, bank: FilterBank, start: int, stop: in
         The device.
     pixels : array of shape ([planes,] rows, columns), float32
         The whole image, so that the slab's neighbours are known.
-    bank : FilterBank
+    bank : DeviceBank
         Filters.
     start, stop : int
         The slab, along the first axis of `pixels`.
@@ -59,7 +97,7 @@ def feature_slab(cuda: Cuda, pixels: Any, bank: FilterBank, start: int, stop: in
         convolve.separable_slab(cuda, pixels, bank, start, stop, out, first)
 
 
-def scratch_bytes(shape: tuple[int, ...], bank: FilterBank) -> int:
+def scratch_bytes(shape: tuple[int, ...], bank: DeviceBank) -> int:
     """Return how much temporary memory one plane (row in 2D) takes, without its features."""
     planes = weka.SCRATCH_PLANES if isinstance(bank, WekaBank) else convolve.scratch_planes(bank, len(shape))
     return 4 * planes * int(np.prod(shape[1:]))

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import FilterBank, FlatForest, SegmentRule, SeparableBank
+from compdistort.backend.base import FlatForest, SegmentRule, SeparableBank
 from compdistort.backend.device import convolve, label
 from compdistort.backend.device import features as _features
 from compdistort.backend.device.cuda import Cuda
+from compdistort.backend.device.features import DeviceBank
 from compdistort.backend.device.forest_pack import PackedForest, Wanted, narrow, narrow_bank, pack
 from compdistort.backend.device.kernels import blocks_for
 from compdistort.backend.device.streaming import HostVotes
@@ -57,7 +58,7 @@ def forest_proba(cuda: Cuda, features: Any, forest: FlatForest, voter: str) -> A
     return out.reshape(forest.n_classes, *features.shape[1:])
 
 
-def image_mask(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, rule: SegmentRule, voter: str) -> Any:
+def image_mask(cuda: Cuda, image: Any, bank: DeviceBank, forest: FlatForest, rule: SegmentRule, voter: str) -> Any:
     """Return the mask of an image: features, votes and decision, slab by slab.
 
     Parameters
@@ -66,7 +67,7 @@ def image_mask(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, rul
         The device.
     image : array of shape ([planes,] rows, columns), uint8, uint16 or float32
         Pixels on the device, DN.
-    bank : FilterBank
+    bank : DeviceBank
         Filters.
     forest : FlatForest
         The trees.
@@ -91,7 +92,7 @@ def image_mask(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, rul
     return _decided(cuda, image, bank, forest, wanted, voter)
 
 
-def image_probability(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, foreground: int, voter: str) -> Any:
+def image_probability(cuda: Cuda, image: Any, bank: DeviceBank, forest: FlatForest, foreground: int, voter: str) -> Any:
     """Return the probability of one class, float64 of the shape of `image`; arguments as `image_mask`."""
     return _decided(cuda, image, bank, forest, Wanted(classes=_only(forest, foreground)), voter)
 
@@ -102,7 +103,7 @@ def _only(forest: FlatForest, foreground: int) -> range:
     return range(index, index + 1)
 
 
-def _decided(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, wanted: Wanted, voter: str) -> Any:
+def _decided(cuda: Cuda, image: Any, bank: DeviceBank, forest: FlatForest, wanted: Wanted, voter: str) -> Any:
     """Return what the votes on every pixel become.
 
     Of separable filters only those that the forest tests are computed, unless the image could bring forth NaN: that is
@@ -119,7 +120,7 @@ def _decided(cuda: Cuda, image: Any, bank: FilterBank, forest: FlatForest, wante
 
 
 def _vote_in_slabs(
-    cuda: Cuda, image: Any, bank: FilterBank, vote: Vote, *, copies: int, may_be_nan: bool
+    cuda: Cuda, image: Any, bank: DeviceBank, vote: Vote, *, copies: int, may_be_nan: bool
 ) -> NDArray[np.int64]:
     """Vote on every slab's features; return how many of each feature's pixels are NaN, where that can be."""
     pixels = convolve.as_float(cuda, image)

@@ -8,6 +8,7 @@ every core of the one pool busy, so that whoever was let in meanwhile would only
 features in the device's memory. Another thread that is at work computes features and tables while the first votes.
 """
 
+import time
 from collections import deque
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import FlatForest, Float32
+from compdistort.backend.base import FlatForest, Float32, SegmentRule
 from compdistort.backend.device.cuda import Cuda
 from compdistort.backend.device.forest_pack import Wanted, narrow
 
@@ -26,6 +27,9 @@ PIECE_BYTES = 1 << 28
 
 CHUNK = 1 << 14
 """Pixels that a core votes on at a time, at least."""
+
+UNIT = 512
+"""Voters take a multiple of so many pixels; what a piece lacks is filled up with zeros, and its votes are dropped."""
 
 _IN_FLIGHT = 2
 
@@ -49,8 +53,10 @@ class _Piece:
     ----------
     copied : event
         Done when `host` is filled.
-    host : ndarray of shape (n_used, n), float32
+    host : ndarray of shape (n_used, n_padded), float32
         Pinned memory.
+    n : int
+        Pixels; those beyond are 0.
     source : array of shape (n_rows, ...), float32
         Features on the device: kept until they are copied, or another stream would be given their memory.
     first : int
@@ -59,6 +65,7 @@ class _Piece:
 
     copied: Any
     host: Float32
+    n: int
     source: Any
     first: int
 
@@ -72,7 +79,7 @@ class _Sent:
 
 
 class HostVotes:
-    """Votes of the compiled CPU forest on features of the device; a context whose end completes the output.
+    """Votes of the CPU engine's forest on features of the device; a context whose end completes the output.
 
     Parameters
     ----------
@@ -89,10 +96,13 @@ class HostVotes:
     """
 
     def __init__(self, cuda: Cuda, forest: FlatForest, wanted: Wanted, out: Any, *, by_slot: bool) -> None:
-        used, self._forest = narrow(forest)
+        used, _ = narrow(forest)
         self._rows = range(used.size) if by_slot else used.tolist()
-        self._cuda, self._wanted, self._out = cuda, wanted, out
-        self._proba = import_module("compdistort.backend.compiled.forest").forest_proba
+        self._cuda, self._wanted, self._out, self._n_classes = cuda, wanted, out, forest.n_classes
+        # Imported here: Numba and LLVM are loaded only where they vote.
+        patience = import_module("compdistort.backend.bitsliced.patience").Patience
+        self._patience = cuda.memo("votes on the host", forest, lambda: patience(forest))
+        self._voter = self._patience.voter(wanted.classes.start if len(wanted.classes) == 1 else None)
         self._copies = cuda.copy_stream()
         self._flying: deque[_Piece] = deque()
         self._sent: deque[_Sent] = deque()
@@ -130,23 +140,27 @@ class HostVotes:
                 self._settle()
 
     def _send(self, features: Any, start: int, stop: int, first: int) -> None:
-        shape = (len(self._rows), stop - start)
+        n = stop - start
+        shape = (len(self._rows), -(-n // UNIT) * UNIT)
         memory = self._cuda.cp.cuda.alloc_pinned_memory(4 * shape[0] * shape[1])
         host = np.frombuffer(memory, np.float32, shape[0] * shape[1]).reshape(shape)
+        host[:, n:] = 0
         for plane, row in zip(host, self._rows, strict=True):
-            features[row, start:stop].get(stream=self._copies, out=plane, blocking=False)
+            features[row, start:stop].get(stream=self._copies, out=plane[:n], blocking=False)
         copied = self._cuda.cp.cuda.Event(block=True, disable_timing=True)
         self._copies.record(copied)
-        self._flying.append(_Piece(copied, host, features, first + start))
+        self._flying.append(_Piece(copied, host, n, features, first + start))
 
     def _settle(self) -> None:
         """Wait for the oldest piece, vote on it, and send the result to the device."""
         piece = self._flying.popleft()
         piece.copied.synchronize()
-        n = piece.host.shape[1]
-        step = max(CHUNK, -(-n // (4 * self._cuda.host_threads)))
+        n = piece.n
+        step = -(-max(CHUNK, -(-n // (4 * self._cuda.host_threads))) // UNIT) * UNIT
         chunks = (piece.host[:, start : start + step] for start in range(0, n, step))
-        votes = np.concatenate(list(self._cuda.host_pool.map(self._decide, chunks)), axis=1)
+        began = time.perf_counter()
+        votes = np.concatenate(list(self._cuda.host_pool.map(self._decide, chunks)), axis=1)[:, :n]
+        self._patience.add(time.perf_counter() - began)
         while self._sent:
             self._sent[0].copied.synchronize()
             self._sent.popleft()
@@ -156,9 +170,16 @@ class HostVotes:
         self._sent.append(_Sent(self._copies.record(), votes))
 
     def _decide(self, features: Float32) -> NDArray[Any]:
-        """Return the rows of the output for features of shape (n_used, n)."""
+        """Return the rows of the output for features of shape (n_used, n), n a multiple of 512."""
         classes, threshold = self._wanted.classes, self._wanted.threshold
-        value: NDArray[Any] = self._proba(np.ascontiguousarray(features), self._forest)[classes.start : classes.stop]
+        rows = np.ascontiguousarray(features[: len(self._voter.used)])  # trees of one leaf test none
+        uncounted = np.zeros(len(rows), np.int64)  # NaN was counted on the device
         if threshold is None:
-            return value
-        return value > threshold if self._wanted.strict else value >= threshold
+            probability = np.empty((self._n_classes, features.shape[1]), np.float64)
+            self._voter.probabilities(rows, probability, uncounted)
+            return probability[classes.start : classes.stop]
+        bits = np.empty(features.shape[1] // 64, np.uint64)
+        rule = SegmentRule(foreground=classes.start, threshold=threshold, strict=self._wanted.strict)
+        self._voter.mask_bits(rows, rule, bits, uncounted)
+        mask = np.unpackbits(bits.astype("<u8", copy=False).view(np.uint8), bitorder="little")
+        return mask.view(np.bool_)[np.newaxis]

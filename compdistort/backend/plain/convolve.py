@@ -9,14 +9,20 @@ Order of the arithmetic (binding for every backend, float32 throughout): a pass 
   ``u = conv_y(l; conv_z(g)) + conv_y(g; conv_z(l))`` in float32: ``conv_x(g; u) + conv_x(l; conv_y(g; conv_z(g)))``.
   So GS, LoG and the gradient of one scale share 14 passes in 3D and 8 in 2D.
 * GGM: ``acc = gz gz; acc = fma(gy, gy, acc); acc = fma(gx, gx, acc)``; IEEE square root. In 2D it starts with gy.
+* HE: the second derivatives, each one pass an axis, and the eigenvalues of `eigen`.
+* ST: the gradient with the inner kernels, its products (one rounding each), a Gaussian along every axis of each product
+  with the border of the image, and the eigenvalues of `eigen`.
 """
 
 import math
+from collections.abc import Callable
+from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.base import Float32, SeparableBank, SeparableScale
+from compdistort.backend.plain.eigen import eigenvalues_2d, eigenvalues_3d
 from compdistort.backend.plain.exact import fma
 
 
@@ -103,9 +109,15 @@ def separable_stack(image: Float32, bank: SeparableBank) -> Float32:
     out = np.empty((len(bank.columns), *image.shape), np.float32)
     for index, scale in enumerate(bank.scales):
         base = image if scale.presmooth is None else _gaussian(image, scale.presmooth, bank.border)
-        for row, (operator, at) in enumerate(bank.columns):
-            if at == index:
+        columns = [(row, operator) for row, (operator, at) in enumerate(bank.columns) if at == index]
+        for row, operator in columns:
+            if operator in _OPERATORS:
                 out[row] = _OPERATORS[operator](base, scale, bank.border)
+        for kind, matrix in _MATRICES.items():
+            ranks = [(row, int(operator[2:]) - 1) for row, operator in columns if operator.startswith(kind)]
+            values = _eigenvalues(matrix(base, scale, bank.border)) if ranks else ()
+            for row, rank in ranks:
+                out[row] = values[rank]
     return out
 
 
@@ -177,14 +189,49 @@ def _log(base: Float32, scale: SeparableScale, border: str) -> Float32:
 
 def _ggm(base: Float32, scale: SeparableScale, border: str) -> Float32:
     total: Float32 | None = None
-    for along in range(base.ndim):
-        slope = base
-        for axis in range(base.ndim):
-            half = scale.first if axis == along else scale.smooth
-            slope = (odd_pass if axis == along else even_pass)(slope, half, axis, border)
+    for slope in _gradient(base, scale.smooth, scale.first, border):
         total = slope * slope if total is None else fma(slope, slope, total)
     assert total is not None
     return np.sqrt(total)
 
 
+def _gradient(base: Float32, smooth: Float32, first: Float32, border: str) -> list[Float32]:
+    slopes = []
+    for along in range(base.ndim):
+        slope = base
+        for axis in range(base.ndim):
+            half = first if axis == along else smooth
+            slope = (odd_pass if axis == along else even_pass)(slope, half, axis, border)
+        slopes.append(slope)
+    return slopes
+
+
+def _hessian(base: Float32, scale: SeparableScale, border: str) -> list[Float32]:
+    """Return the second derivatives along each pair of axes: zz, zy, zx, yy, yx, xx."""
+    parts = []
+    for pair in combinations_with_replacement(range(base.ndim), 2):
+        part = base
+        for axis in range(base.ndim):
+            if pair.count(axis) == 1:
+                part = odd_pass(part, scale.first, axis, border)
+            else:
+                part = even_pass(part, scale.second if axis in pair else scale.smooth, axis, border)
+        parts.append(part)
+    return parts
+
+
+def _tensor(base: Float32, scale: SeparableScale, border: str) -> list[Float32]:
+    """Return the structure tensor's entries: zz, zy, zx, yy, yx, xx."""
+    assert scale.inner_smooth is not None
+    assert scale.inner_first is not None
+    slopes = _gradient(base, scale.inner_smooth, scale.inner_first, border)
+    return [_gaussian(a * b, scale.smooth, border) for a, b in combinations_with_replacement(slopes, 2)]
+
+
+def _eigenvalues(matrix: list[Float32]) -> tuple[Float32, ...]:
+    return eigenvalues_2d(*matrix) if len(matrix) == 3 else eigenvalues_3d(*matrix)
+
+
 _OPERATORS = {"GS": _gs, "LoG": _log, "GGM": _ggm, "DoG": _dog}
+
+_MATRICES: dict[str, Callable[[Float32, SeparableScale, str], list[Float32]]] = {"HE": _hessian, "ST": _tensor}

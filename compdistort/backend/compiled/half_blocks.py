@@ -1,0 +1,227 @@
+"""The set `fast` block by block: fields on the half grid once an image, then the way back a few rows at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compdistort.backend.base import Float32, HalfGridBank, SeparableScale
+from compdistort.backend.compiled.arena import Arena
+from compdistort.backend.compiled.emit import LANES, odd_lines
+from compdistort.backend.compiled.half_loops import LEAD, SCALE, grid_fields, halve, spread_rows
+from compdistort.backend.compiled.half_taps import PAIRS
+from compdistort.backend.compiled.source import Pixels, Source
+from compdistort.backend.plain.convolve import border_index
+from compdistort.backend.plain.half_grid import grid_index, grid_points
+
+Int64 = NDArray[np.int64]
+Fill = Callable[[int, int, int, int, int], None]
+Piece = tuple[int, int, int]
+Share = Callable[[Sequence[Any], Callable[[Iterator[Any]], None]], None]
+"""Lets a function work on pieces, by one thread or several; see `Team.share`."""
+
+AT_ONCE = 16
+"""Points along the first axis of one piece of work."""
+
+
+def alone(pieces: Sequence[Any], work: Callable[[Iterator[Any]], None]) -> None:
+    """Let `work` run on all pieces, here and now."""
+    work(iter(pieces))
+
+
+@dataclass(frozen=True, slots=True)
+class GridImage:
+    """An image with its fields on the half grid.
+
+    Attributes
+    ----------
+    pixels : Source
+        The image.
+    fields : tuple of ndarrays of shape (n_fields, planes, rows, columns) of the grid, float32
+        One array a wanted coarse sigma; see `half_loops`.
+    """
+
+    pixels: Source
+    fields: tuple[Float32, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the image."""
+        return self.pixels.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        return self.pixels.dtype
+
+
+def row_points(n: int) -> int:
+    """Return the length of a row of `n` points: room for the mirror images and for whole vectors on the way back."""
+    return odd_lines(4 * (n + 4 * LANES)) // 4
+
+
+class FineRunner(Protocol):
+    """What computes the fine features of a tile."""
+
+    def plan(self, tile: Any, block_rows: int, dtype: Any, arena: Arena) -> Callable[[Any], Iterator[tuple[int, Fill]]]:
+        """Lay out the memory of a tile; return what makes an image's planes in it."""
+        ...
+
+
+class HalfGrid:
+    """Runs the set `fast` on a tile.
+
+    Parameters
+    ----------
+    bank : HalfGridBank
+        Filters.
+    wanted : sequence of int
+        Features, one a row of a block.
+    shape : (planes, rows, columns)
+        Shape of the images.
+    fine : FineRunner or None
+        Computes the fine features among them; None where there are none.
+    volume : bool
+        Whether filters run along z.
+    """
+
+    def __init__(
+        self, bank: HalfGridBank, wanted: Sequence[int], shape: tuple[int, int, int], fine: FineRunner | None, *,
+        volume: bool,
+    ) -> None:  # fmt: skip
+        self.bank, self.shape, self.fine, self.volume = bank, shape, fine, volume
+        self.points = tuple(grid_points(n) for n in shape) if volume else (1, *map(grid_points, shape[1:]))
+        self.rows: dict[int, dict[str, int]] = {}
+        for row, feature in enumerate(wanted):
+            if feature in bank.coarse_features:
+                operator, at = bank.coarse_columns[bank.coarse_features.index(feature)]
+                self.rows.setdefault(at, {})[operator] = row
+
+    def prepare(self, image: Source, share: Share = alone) -> GridImage:
+        """Compute the fields of an image, by all threads that `share` has.
+
+        Parameters
+        ----------
+        image : Source
+            Pixels in DN: uint8, uint16 or float32. All of them are read, and held where fine features are wanted.
+        share : callable
+            Shares the work.
+
+        Returns
+        -------
+        GridImage
+        """
+        if not self.rows:
+            return GridImage(image, ())
+        pixels = image.whole()
+        base = self._halved(pixels, share)
+        _, my, mx = self.points
+        fields = tuple(
+            np.zeros((5 + self.volume, self.points[0], my, LEAD + row_points(mx)), np.float32) for _ in self.rows
+        )
+        pieces = [(s, *span) for s in range(len(fields)) for span in self._spans()]
+
+        def work(left: Iterator[Piece]) -> None:
+            for s, first, last in left:
+                at = list(self.rows)[s]
+                self._filter(base, self.bank.scales[at], self.rows[at], fields[s], first, last)
+
+        share(pieces, work)
+        return GridImage(Pixels(pixels) if self.fine else image, fields)
+
+    def fields_bytes(self) -> int:
+        """Return the memory of one image's fields."""
+        row = LEAD + row_points(self.points[2])
+        return 4 * (len(self.rows) * (5 + self.volume) + 1) * self.points[0] * self.points[1] * row
+
+    def plan(
+        self, tile: Any, block_rows: int, dtype: Any, arena: Arena
+    ) -> Callable[[Source | GridImage], Iterator[tuple[int, Fill]]]:
+        """Lay out the memory of a tile; return what makes an image's planes in it."""
+        fine = None if self.fine is None else self.fine.plan(tile, block_rows, dtype, arena)
+        vectors = -(-(tile.x1 - tile.x0) // (2 * LANES))
+        points, rows = 4 * LANES * (vectors + 1), block_rows // 2 + 5
+        line = arena.take(3 * points)
+        mixed = arena.take(6 * rows * points) if self.volume else 0
+        weights = np.concatenate([self.bank.spread, self.bank.spread])
+        zi, yi = (_mirrors(n) for n in self.shape[:2])
+
+        def planes(image: Source | GridImage) -> Iterator[tuple[int, Fill]]:
+            if not isinstance(image, GridImage):
+                raise TypeError("the image has no fields on the half grid: prepare it first")
+            table = self._table(image)
+            exact = fine(image.pixels) if fine else ((z, None) for z in range(tile.z0, tile.z1))
+            for z, fill_fine in exact:
+
+                def fill(
+                    y: int, last: int, out: int, step: int, row_bytes: int, z: int = z, fine: Fill | None = fill_fine
+                ) -> None:
+                    if fine is not None:
+                        fine(y, last, out, step, row_bytes)
+                    spread_rows(
+                        table, zi, yi, weights, self.volume, z, y, last, tile.x0, vectors, mixed, rows, line, out, step,
+                        row_bytes,
+                    )  # fmt: skip
+
+                yield z, fill
+
+        return planes
+
+    def _table(self, image: GridImage) -> Int64:
+        """Return the numbers of every sigma; see `half_loops.SCALE`."""
+        table = np.full((len(self.rows), len(SCALE)), -1, np.int64)
+        for line, fields, rows in zip(table, image.fields, self.rows.values(), strict=True):
+            line[:4] = (fields.ctypes.data + 4 * LEAD, *fields.strides[:3])
+            line[4:] = [rows.get(operator, -1) for operator in ("GS", "LoG", "DoG", "GGM")]
+        return table
+
+    def _spans(self) -> list[tuple[int, int]]:
+        n = self.points[0 if self.volume else 1]
+        return [(first, min(n, first + AT_ONCE)) for first in range(0, n, AT_ONCE)]
+
+    def _halved(self, image: NDArray[Any], share: Share) -> Float32:
+        """Return the image on the grid, in padded rows."""
+        _, ny, nx = self.shape
+        assert self.bank.halve.size == PAIRS
+        indices = [border_index(n, PAIRS, "reflect") for n in self.shape]
+        base = np.zeros((*self.points[:2], row_points(self.points[2])), np.float32)
+
+        def work(left: Iterator[tuple[int, int]]) -> None:
+            plane = np.zeros(ny * nx + LANES if self.volume else 0, np.float32)
+            width = row_points(nx + 2 * PAIRS)
+            row, halves = np.zeros(width, np.float32), np.zeros((2, width), np.float32)
+            table = np.zeros((3, 2 * PAIRS), np.int64)
+            for first, last in left:
+                halve(
+                    image.ctypes.data, image.itemsize, self.shape, self.volume, self.bank.halve, *indices, base, first,
+                    last, plane, row, halves, table,
+                )  # fmt: skip
+
+        share(self._spans(), work)
+        return base
+
+    def _filter(
+        self, base: Float32, scale: SeparableScale, rows: dict[str, int], fields: Float32, first: int, last: int
+    ) -> None:
+        """Write the fields of one sigma at some points of the first axis."""
+        radius, narrow = scale.smooth.size - 1, scale.narrow.size - 1
+        reach = max(radius, narrow)
+        index = [grid_index(n, r)[0] for r in (radius, narrow) for n in self.shape]
+        mirrors = _mirrors(self.shape[2])
+        signs = mirrors[1].astype(np.float32)
+        width = base.shape[2]
+        grid_fields(
+            base, self.points, self.volume, "LoG" in rows or "GGM" in rows, "DoG" in rows,
+            (scale.smooth, scale.first, scale.second, scale.narrow), tuple(index),
+            (mirrors[0], signs, np.ones_like(signs)), fields, first, last,
+            np.zeros((4 if self.volume else 0, *base.shape[1:]), np.float32),
+            np.zeros((6, width + 2 * reach), np.float32), np.zeros((2, 2 * reach + 1), np.int64),
+        )  # fmt: skip
+
+
+def _mirrors(n: int) -> Int64:
+    """Return which point stands at -2.. along an axis of `n` pixels, and below it -1 where it is a mirror image."""
+    index, sign = grid_index(n, 2)
+    return np.stack([index, sign.astype(np.int64)])
