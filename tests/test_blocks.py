@@ -219,6 +219,15 @@ def test_memory_does_not_grow_with_the_image():
     assert one.scratch_bytes(inner, np.uint16) < sizes[0] / 4
 
 
+@pytest.mark.parametrize("name", ["weka", "ilastik", "fast"])
+def test_blocks_that_cannot_be_are_refused(name):
+    bank = build_bank(FeatureSpec(set=name), 2)
+    with pytest.raises(ValueError, match="wanted twice"):
+        FeatureBlocks(bank, (50, 60), (0, 1, 0))
+    with pytest.raises(ValueError, match="multiples of 64"):
+        FeatureBlocks(bank, (50, 60), tile=(1, 50, 100))
+
+
 def test_another_shape_is_refused():
     blocks = FeatureBlocks(build_bank(FeatureSpec(set="ilastik", sigmas=(1.0,)), 2), (20, 30))
     with pytest.raises(ValueError, match="laid out for"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import compdistort
+from compdistort.backend.compiled import kept
 
 RUN = """
 import numpy as np
@@ -16,8 +17,8 @@ import numpy as np
 from compdistort.backend.compiled.accumulate import accumulate
 sums = np.zeros((2, 3), np.uint64), np.zeros((2, 3), np.uint64)
 accumulate(np.ones((4, 2, 3), np.uint16), *sums)
-from numba.core import config
-print(int(sums[0].sum()), config.CACHE_DIR)
+from compdistort.backend.compiled.kept import loops_folder
+print(int(sums[0].sum()), loops_folder())
 """
 
 
@@ -47,13 +48,24 @@ def test_loops_are_kept_elsewhere(sealed, tmp_path, named):
     assert done.returncode == 0, done.stderr
     total, folder = done.stdout.split()
     assert total == "24"
-    assert (Path(folder) == tmp_path / "cache" / "numba") == named
+    assert (Path(folder).parent == tmp_path / "cache" / "numba") == named
     assert any((tmp_path / "cache").rglob("*.nbi")) == named
+
+
+def test_a_changed_source_has_a_folder_of_its_own_and_old_ones_go(sealed, tmp_path):
+    """Numba would go on with old code: the file that changed is not the kept loop's own."""
+    environment = sealed | {"COMPDISTORT_CACHE": str(tmp_path / "cache")}
+    taps = tmp_path / "compdistort/backend/compiled/taps.py"
+    folders = []
+    for _ in range(kept.GENERATIONS + 1):
+        folders.append(Path(_run(environment).stdout.split()[1]))
+        taps.write_text(taps.read_text() + "# another\n")
+    assert len(set(folders)) == len(folders)
+    assert [folder.exists() for folder in folders] == [False] + [True] * kept.GENERATIONS
 
 
 def test_numba_alone_would_refuse(sealed):
     """Negative control: without another folder this place compiles nothing."""
-    before = "import sys, types; sys.modules['compdistort.backend.compiled'] = m = types.ModuleType('compiled')"
-    before += "; import compdistort.backend; m.__path__ = [compdistort.backend.__path__[0] + '/compiled']"
+    before = "import compdistort.backend.compiled.kept as kept; kept.loops_folder = lambda: ''"
     done = _run(sealed, before)
     assert "no locator available" in done.stderr

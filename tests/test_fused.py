@@ -4,15 +4,19 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 
 from compdistort.backend import get_backend
 from compdistort.backend.base import SegmentRule
 from compdistort.backend.bitsliced import patience
+from compdistort.backend.bitsliced.descent import Descent
 from compdistort.backend.bitsliced.voter import voter_for
 from compdistort.backend.compiled import engine as engine_module
 from compdistort.backend.compiled import fused
+from compdistort.backend.compiled.bits import pack_mask, put_rows
 from compdistort.backend.compiled.source import Pixels
 from compdistort.backend.compiled.team import Team
 from compdistort.errors import InputError
@@ -27,6 +31,7 @@ CASES = {
     "plain volume": (FeatureSpec(set="plain", sigmas=(0.7, 1.6)), (9, 45, 70)),
     "ilastik volume": (FeatureSpec(set="ilastik", sigmas=(0.3, 1.6)), (11, 40, 65)),
 }
+FAST = get_backend("numba", threads=2)
 GROWN = {"grown out": {}, "leaves of 5": {"min_samples_leaf": 5}, "stumps": {"max_leaf_nodes": 2}}
 
 
@@ -68,6 +73,65 @@ def test_objects_are_those_of_the_plain_engine(name, grown, wait):
         assert np.array_equal(found.values, expected.values, equal_nan=True)
     probability = [each.image_probability(image, bank, forest, 1) for each in (slow, fast)]
     assert np.array_equal(*probability)
+
+
+def test_the_last_class_by_minus_one_has_the_votes_of_its_network(monkeypatch):
+    image, truth, bank = scene("weka")
+    forest = grow(image, truth, bank)
+    assert voter_for(forest, wait=True).compiled
+    monkeypatch.setattr(Descent, "mask_bits", None)  # nobody descends
+    engine = get_backend("numba", threads=1)
+    last, second = (engine.image_objects(image, bank, forest, SegmentRule(foreground=f)).labels for f in (-1, 1))
+    assert np.array_equal(last, second)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.one_of(
+        st.tuples(st.integers(1, 70), st.integers(1, 150)), st.tuples(*[st.integers(1, 9)] * 2, st.integers(1, 80))
+    ),
+    name=st.sampled_from(["plain", "ilastik"]), seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_images_of_any_shape(shape, name, seed):
+    """Rows end anywhere in the packed votes of a block; masks, labels and tables are those of the plain engine."""
+    draw = np.random.default_rng(seed)
+    image = draw.integers(90, 1000, shape).astype(np.uint16)
+    bank = build_bank(FeatureSpec(set=name, pairs=(("GS", 0.7), ("LoG", 1.0), ("GGM", 0.7))), len(shape))
+    rows = draw.normal(300, 300, (60, 3)).astype(np.float32)
+    forest = flatten(RandomForestClassifier(5, random_state=0).fit(rows, rows.sum(axis=1) > 900))
+    rule = rules(image.ndim)[0]
+    found, expected = (each.image_objects(image, bank, forest, rule) for each in (FAST, get_backend("numpy")))
+    assert np.array_equal(found.labels, expected.labels)
+    assert np.array_equal(found.values, expected.values, equal_nan=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(1, 9), columns=st.integers(1, 200), more=st.integers(0, 40), data=st.data())
+def test_rows_of_bits_are_put_where_they_belong(rows, columns, more, data):
+    """Against `numpy.packbits`; words and rows beside them stay as they are."""
+    width, first, start = columns + more, data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))
+    votes = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 2, rows * width).astype(np.bool_)
+    room = -(-votes.size // 64) + 1
+    bits = np.zeros(8 * room, np.uint8)
+    bits[: -(-votes.size // 8)] = np.packbits(votes, bitorder="little")
+    words = -(-columns // 64)
+    out = np.full((rows + 4, words + 4), 7, np.uint64)
+    put_rows(bits.view(np.uint64), width, rows, columns, out, first, start)
+    own = np.s_[first : first + rows, start : start + words]
+    assert np.array_equal(out[own], pack_mask(votes.reshape(rows, width)[:, :columns]))
+    out[own] = 7
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_other_byte_orders_and_images_without_pixels_are_refused(name):
+    image, truth, bank = scene("ilastik")
+    forest, engine, rule = grow(image, truth, bank), get_backend(name), SegmentRule(foreground=1)
+    with pytest.raises(TypeError, match=">u2"):
+        engine.image_objects(image.astype(">u2"), bank, forest, rule)
+    for verb in (lambda x: engine.feature_stack(x, bank), lambda x: engine.image_objects(x, bank, forest, rule)):
+        with pytest.raises(ValueError, match="no pixels"):
+            verb(image[:0])
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

@@ -35,10 +35,16 @@ def _require(array: Array, dtypes: tuple[type, ...], what: str) -> None:
     """Refuse an array of another library, dtype or layout: never convert silently."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{what} must be a NumPy array, not {type(array).__name__}")
-    if array.dtype.type not in dtypes:
+    if array.dtype.type not in dtypes or not array.dtype.isnative:
         raise TypeError(f"{what} must be {' or '.join(t.__name__ for t in dtypes)}, not {array.dtype}")
     if not array.flags.c_contiguous:
         raise ValueError(f"{what} must be C-contiguous")
+
+
+def _require_image(image: Array) -> None:
+    _require(image, IMAGES, "image")
+    if not image.size:
+        raise ValueError(f"image has no pixels: its shape is {image.shape}")
 
 
 class NumpyBackend:
@@ -90,7 +96,7 @@ class NumpyBackend:
 
     def feature_stack(self, image: Array, bank: FilterBank) -> Array:
         """Return the features of one image (see `Backend.feature_stack`)."""
-        _require(image, IMAGES, "image")
+        _require_image(image)
         pixels = image.astype(np.float32)
         if isinstance(bank, WekaBank):
             out: Array = self._loops["weka"].weka_stack(pixels, bank)
@@ -133,7 +139,7 @@ class NumpyBackend:
 
     def image_probability(self, image: Array, bank: FilterBank, forest: FlatForest, foreground: int) -> Array:
         """Return the probability of one class (see `Backend.image_probability`)."""
-        _require(image, IMAGES, "image")
+        _require_image(image)
         foreground = range(forest.n_classes)[foreground]
         if self._engine is not None:
             return self._engine.probability(image, bank, forest, foreground)
@@ -143,7 +149,7 @@ class NumpyBackend:
 
     def image_objects(self, image: Array, bank: FilterBank, forest: FlatForest, rule: SegmentRule) -> ImageObjects:
         """Run one image from features to object table (see `Backend.image_objects`)."""
-        _require(image, IMAGES, "image")
+        _require_image(image)
         if self._engine is not None:
             return self._engine.objects(image, bank, forest, rule)
         labels = self.label(self.threshold(self.image_probability(image, bank, forest, rule.foreground), rule), rule)

@@ -93,6 +93,7 @@ def run_blocks(
     if not starts:
         progress.finish()
         return
+    before = _compile_seconds(chain)
     try:
         with open_workers(chain, reference, devices, forest, threads, stop) as workers:
             for start in starts:
@@ -105,17 +106,19 @@ def run_blocks(
                 done += len(rows)
     finally:
         progress.finish()
-    _say_compiled(chain, progress)
+    compiled = _compile_seconds(chain) - before
+    if compiled > 0:
+        progress.say(f"meanwhile the forest was compiled in {compiled:.1f} s; later studies with it find it compiled")
 
 
-def _say_compiled(chain: Chain, progress: Progress) -> None:
-    """Say what was spent on compiling the forest, if anything: it is kept, and the next study begins with it."""
-    if chain.backend.name != "numba":
-        return
+def _compile_seconds(chain: Chain) -> float:
+    """Return what was spent on compiling the chain's forest in this process."""
+    if chain.backend.name != "numba" and getattr(chain.backend, "voter", "") != "cpu":
+        return 0.0
     # Imported here: Numba and LLVM are loaded by the engine that needs them alone.
-    seconds = import_module("compdistort.backend.bitsliced.voter").compile_seconds(chain.classifier.forest)
-    if seconds:
-        progress.say(f"the forest was compiled in {seconds:.1f} s meanwhile, and is kept for next time")
+    voter = import_module("compdistort.backend.bitsliced.voter")
+    seconds: float = voter.compile_seconds(chain.classifier.forest)
+    return seconds
 
 
 def _writes(rows: list[dict[str, Row]], start: int, reference: Reference) -> list[ArrayWrite]:

@@ -55,14 +55,17 @@ def process_memory() -> tuple[int, int] | None:
 
     Where the system tells the most alone, that is given twice; None where it tells neither (Windows).
     """
+    status = Path("/proc/self/status")  # Linux: getrusage counts what the parent held before it started this program
+    if status.exists():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        now, most = (1024 * int(lines[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+        return now, most
     try:
         resource = import_module("resource")
     except ImportError:
         return None
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    status = Path("/proc/self/statm")
-    now = int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if status.exists() else most
-    return now, max(now, most)
+    return most, most
 
 
 def software() -> dict[str, Any]:

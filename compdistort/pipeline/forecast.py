@@ -170,7 +170,7 @@ def fit_threads(chain: Chain, config: StudyConfig) -> Fit:
     memory = needs(threads)
     if memory > limit:
         raise ResourceError(
-            f"compute.max_memory = {config.compute.max_memory} is too small: the study needs {memory / 2**30:.1f} GiB",
+            f"compute.max_memory = {config.compute.max_memory} is too small: the study needs {_size_words(memory)}",
             "raise it, crop the image (input.crop) or choose fewer features",
         )
     more = (f"one thread a device: {threads} threads, not {asked}",) if threads > asked else ()
@@ -202,12 +202,13 @@ def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig) -> Fore
     )
 
 
-def describe_forecast(cost: Forecast) -> str:
-    """Return the forecast in one line."""
-    return (
+def forecast_lines(cost: Forecast) -> list[str]:
+    """Return the notes of a forecast, and the forecast in one line."""
+    return [
+        *cost.notes,
         f"forecast: {cost.images} images, about {span_words(cost.seconds)} on {cost.threads} threads, "
-        f"{_size_words(cost.memory_bytes)} of memory, {_size_words(cost.disk_bytes)} of disk"
-    )
+        f"{_size_words(cost.memory_bytes)} of memory, {_size_words(cost.disk_bytes)} of disk",
+    ]
 
 
 def _size_words(size: int) -> str:

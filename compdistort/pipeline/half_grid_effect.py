@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import Backend, Float32, NoiseTables
+from compdistort.backend.base import Backend, Float32, NoiseTables, UInt16
 from compdistort.features import FeatureSpec, build_bank, feature_names
 from compdistort.features.half_grid import COARSE_PX, is_coarse
+from compdistort.replicate import crop_tables
 
 REPLICATES = 4
 """Replicates that a feature's noise is taken from: enough, since all pixels are put together."""
 
 _KEY = (0, 0)
+
+_MIDDLE = 512
+"""Side of the part of a study's image that is compared."""
 
 
 def difference_to_exact(
@@ -72,6 +76,37 @@ def describe_differences(found: dict[str, float]) -> str:
         f"features of {COARSE_PX} px and more are approximated (set fast): rms difference from the set plain at most "
         f"{found[name]:.2g} of a feature's own standard deviation over a training image ({name}); how this compares "
         "with noise is not known without a noise model"
+    )
+
+
+def fast_notice(raw: UInt16, spec: FeatureSpec, backend: Backend[Any], noise: NoiseTables) -> tuple[str, ...]:
+    """Return a sentence on how far a study's features of the set `fast` are from `plain`; none for other sets.
+
+    Parameters
+    ----------
+    raw : ndarray of shape (rows, columns), uint16
+        Raw image, DN; of a large one the middle is looked at.
+    spec : FeatureSpec
+        The study's features.
+    backend : Backend
+        Engine.
+    noise : NoiseTables
+        Law of the raw image.
+
+    Returns
+    -------
+    tuple of str
+        At most one.
+    """
+    rows, columns = ((max(0, (n - _MIDDLE) // 2), min(n, (n + _MIDDLE) // 2)) for n in raw.shape)
+    middle = np.ascontiguousarray(raw[slice(*rows), slice(*columns)])
+    found = difference_to_exact(middle, spec, backend, crop_tables(noise, rows, columns))
+    if not found:
+        return ()
+    name = max(found, key=lambda each: found[each])
+    return (
+        f"features of {COARSE_PX} px and more are approximated (set fast): rms difference from the set plain at most "
+        f"{found[name]:.2g} of what noise changes in a feature from replicate to replicate ({name})",
     )
 
 

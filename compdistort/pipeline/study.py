@@ -16,7 +16,8 @@ from compdistort.pipeline import environment
 from compdistort.pipeline.blocks import block_key, run_blocks
 from compdistort.pipeline.classifier import TrainedClassifier, obtain_classifier
 from compdistort.pipeline.comparison import Reference
-from compdistort.pipeline.forecast import Forecast, block_size, describe_forecast, fit_threads, forecast, require_disk
+from compdistort.pipeline.forecast import block_size, fit_threads, forecast, forecast_lines, require_disk
+from compdistort.pipeline.half_grid_effect import fast_notice
 from compdistort.pipeline.inputs import (
     Chain,
     backend_of,
@@ -95,11 +96,12 @@ def run_study(config: StudyConfig, folder: Path, *, progress: Progress, stop: St
     prepared = prepare(config, progress)
     cost = forecast(prepared.chain, prepared.codecs.values(), config)
     stop.check()
-    _announce(cost, progress)
+    for line in forecast_lines(cost):
+        progress.say(line)
     require_disk(folder, cost.disk_bytes)
     store = StudyStore.create(folder, config.model_dump(mode="json"), text)
     with store.writing(), _resumable(folder):
-        return _work(store, config, prepared, progress, stop)
+        return _work(store, config, prepared, cost.threads, progress, stop)
 
 
 def resume_study(
@@ -129,7 +131,7 @@ def resume_study(
     with store.writing(), _resumable(folder):
         for key in store.verify():
             progress.say(f"block {key} is damaged; it is computed again")
-        return _work(store, config, None, progress, stop)
+        return _work(store, config, None, 0, progress, stop)
 
 
 @contextmanager
@@ -152,20 +154,15 @@ def config_of(store: StudyStore) -> StudyConfig:
         raise StoreError(error.what, "it was changed, or another compdistort wrote it: start a new study") from error
 
 
-def _announce(cost: Forecast, progress: Progress) -> None:
-    for note in cost.notes:
-        progress.say(note)
-    progress.say(describe_forecast(cost))
-
-
 def _work(
     store: StudyStore,
     config: StudyConfig,
     prepared: Prepared | None,
+    threads: int,
     progress: Progress,
     stop: StopFlag,
 ) -> Outcome:
-    """Do what is not committed yet, inside the lock."""
+    """Do what is not committed yet, inside the lock; 0 threads: as many as fit, which a new study has said already."""
     sessions = store.load_json(PROVENANCE).get("sessions", [])
     current = environment.session(config.compute.request)
     store.save_json(PROVENANCE, {"sessions": [*sessions, current]})
@@ -173,9 +170,11 @@ def _work(
     with stop.on_signals():
         chain, reference = _reference(store, config, prepared, progress)
         stop.check()
-        fit = fit_threads(chain, config)
-        for note in () if prepared else fit.notes:  # a new study has said them with its forecast
-            progress.say(note)
+        if not threads:
+            fit = fit_threads(chain, config)
+            threads = fit.threads
+            for note in fit.notes:
+                progress.say(note)
         run_blocks(
             chain,
             reference,
@@ -184,7 +183,7 @@ def _work(
             block=block_size(config),
             devices=device_parts(config.compute.device),
             forest=config.compute.forest,
-            threads=fit.threads,
+            threads=threads,
             stop=stop,
             progress=progress,
         )
@@ -214,6 +213,7 @@ def _reference(
             *chain.sensor.source.get("warnings", ()),
             *chain.sensor.check_image(chain.raw, config.input.raw.name),
             *noise_notices(chain.raw, chain.sensor, chain.noise),
+            *fast_notice(chain.raw, chain.classifier.features, chain.backend, chain.noise),
             *prepared.trained.warnings,
         ],
     }
@@ -294,5 +294,5 @@ def check_study(config: StudyConfig, progress: Progress) -> dict[str, Any]:
     return {
         "forecast": asdict(cost),
         "classifier": prepared.trained.report,
-        "text": "\n".join([*cost.notes, describe_forecast(cost)]),
+        "text": "\n".join(forecast_lines(cost)),
     }

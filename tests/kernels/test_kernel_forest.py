@@ -17,6 +17,7 @@ from cudahost.bodies_forest import (
     trained,
 )
 from cudahost.levels import LevelUnavailableError, open_engine
+from sklearn.ensemble import RandomForestClassifier
 
 from compdistort.backend.base import SegmentRule
 from compdistort.backend.bitsliced import patience
@@ -25,6 +26,7 @@ from compdistort.backend.device import forest as device_forest
 from compdistort.backend.device import forest_pack, streaming
 from compdistort.errors import ConfigError, DeviceMemoryError
 from compdistort.features import FeatureSpec, build_bank
+from compdistort.forest import flatten
 
 RULE = SegmentRule(foreground=1)
 
@@ -107,6 +109,20 @@ def test_networks_vote_once_the_descents_have_cost_enough(monkeypatch, name):
     check_mask(standin(), case, RULE, "cpu")
     assert compiled
     assert all(compiled)
+
+
+@pytest.mark.parametrize("tested", [1, 3, 28, 33])
+def test_no_piece_is_larger_than_said(monkeypatch, tested):
+    """Padding to whole units of votes is part of a piece: pinned memory is rounded up to powers of two."""
+    monkeypatch.setattr(streaming, "PIECE_BYTES", 1 << 18)
+    engine, asked = standin(), []
+    pinned = engine.cuda.cp.cuda.alloc_pinned_memory
+    monkeypatch.setattr(engine.cuda.cp.cuda, "alloc_pinned_memory", lambda n: asked.append(n) or pinned(n))
+    rows = np.random.default_rng(1).normal(size=(200, tested)).astype(np.float32)
+    grown = RandomForestClassifier(40, random_state=0, max_features=1).fit(rows, rows.sum(axis=1) > 0)
+    check_proba(engine, random_planes(tested, 20_000), flatten(grown), "pieces", ("cpu",))
+    assert len(asked) > 1 or 4 * tested * 20_480 <= 1 << 18
+    assert max(asked) <= 1 << 18
 
 
 def test_votes_that_fail_leave_no_copy_on_its_way(monkeypatch):

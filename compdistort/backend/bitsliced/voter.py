@@ -146,7 +146,7 @@ def forest_note(forest: FlatForest) -> str:
 
 def compile_seconds(forest: FlatForest) -> float:
     """Return what compiling a forest took in this process; 0 where it was read from disk, or is not compiled."""
-    return sum(network.seconds for network in _lookup(forest).networks.values())
+    return sum(network.seconds for network in list(_lookup(forest).networks.values()))  # more may come meanwhile
 
 
 def _lookup(forest: FlatForest) -> _Known:

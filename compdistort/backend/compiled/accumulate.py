@@ -1,9 +1,9 @@
 """Exact per-pixel sums of replicates as a compiled loop."""
 
 import numpy as np
-from numba import njit
 
 from compdistort.backend.base import UInt16, UInt64
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.plain.accumulate import check_sums
 
 
@@ -22,7 +22,7 @@ def accumulate(images: UInt16, sum1: UInt64, sum2: UInt64) -> None:
         _accumulate(images.reshape(len(images), -1), sum1.reshape(-1), sum2.reshape(-1))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _accumulate(images, sum1, sum2):
     for i in range(images.shape[0]):
         for p in range(images.shape[1]):

@@ -10,6 +10,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from compdistort.backend.base import UInt64
+from compdistort.backend.compiled.kept import kept_loop
 
 WORD = 64
 """Pixels a word."""
@@ -114,7 +115,7 @@ def set_bits(words, first, end):
     words[w_end] |= high
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def put_rows(bits, width, rows, columns, out, first, start):
     """Write rows of packed bits to rows from `first` and words from `start` on; bits beyond the columns become 0.
 

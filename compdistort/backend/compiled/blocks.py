@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from compdistort.backend.base import FilterBank, Float32, HalfGridBank, SeparableBank, WekaBank
 from compdistort.backend.compiled.arena import Arena
+from compdistort.backend.compiled.bits import WORD
 from compdistort.backend.compiled.emit import LANES
 from compdistort.backend.compiled.half_blocks import GridImage, HalfGrid, Share, alone
 from compdistort.backend.compiled.separable import advance, filter_rows
@@ -22,8 +23,8 @@ from compdistort.backend.compiled.source import Pixels, Source
 from compdistort.backend.compiled.weka_loops import weka_rows
 from compdistort.backend.compiled.weka_plan import WekaPlan, wanted_blurs
 
-WORD, UNIT = 64, 512
-"""Tiles begin at multiples of the first; voters take a multiple of the second, pixels beyond a block included."""
+UNIT = 512
+"""Voters take a multiple of so many pixels, those beyond a block included."""
 
 TILE_PLANES, TILE_ROWS, TILE_COLUMNS = 64, 512, 512
 """Largest tile; a volume's may have more planes where there are tiles enough (see `tile_planes`)."""
@@ -102,6 +103,10 @@ class FeatureBlocks:
         self._block, self._image_shape = block_pixels, tuple(shape)
         self._shape: tuple[int, int, int] = (1, *shape)[-3:]  # type: ignore[assignment]
         self.wanted = tuple(range(len(bank.names)) if wanted is None else wanted)
+        if len(set(self.wanted)) < len(self.wanted):
+            raise ValueError(f"a feature is wanted twice: {self.wanted}")
+        if tile[2] % WORD:
+            raise ValueError(f"tiles of {tile[2]} columns do not begin at multiples of {WORD}")
         pieces = [
             [(first, min(n, first + size)) for first in range(0, n, size)]
             for n, size in zip(self._shape, tile, strict=True)

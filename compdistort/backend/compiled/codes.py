@@ -14,6 +14,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.taps import address
 
 SIDE = 8
@@ -41,7 +42,7 @@ def _count_below(typing_context, where, value):
     return types.uint64(types.uint64, types.float32), generate
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def cells_of(values, knot, scale, width, y, cells):
     """Write the cell of each value: the sum of ramps that rise by `scale` from `knot` on until they reach `width`."""
     k, c, w = knot[0], scale[0], width[0]
@@ -163,12 +164,12 @@ def _encode_ranks(features, skip, knot, scale, width, base, base_start, limits, 
             _rank_chunk(values, cells, table, own, first, out[f, start : start + _CHUNK])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _ranks_in_bytes(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts):
     _encode_ranks(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _ranks_in_words(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts):
     _encode_ranks(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts)
 
@@ -205,12 +206,12 @@ def _encode_bins(features, skip, knot, slope, level, out, nan_counts):
             _bin_chunk(values, knot[f], slope[f], level[f], y, out[f, start : start + _CHUNK])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _bins_in_bytes(features, skip, knot, slope, level, out, nan_counts):
     _encode_bins(features, skip, knot, slope, level, out, nan_counts)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _bins_in_words(features, skip, knot, slope, level, out, nan_counts):
     _encode_bins(features, skip, knot, slope, level, out, nan_counts)
 

@@ -18,6 +18,7 @@ from numba import njit
 
 from compdistort.backend.base import Int32, SegmentRule, UInt64
 from compdistort.backend.compiled.bits import ALL, set_bits, words_of
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.unite import connect, count_runs, number
 from compdistort.backend.plain.label import COMPLEMENT, check_connectivity
 from compdistort.backend.shape import Int64
@@ -164,7 +165,7 @@ def _at_border(line, lines, rows, columns, is_volume, start, end):
     return edge or start == 0 or end == columns
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _survey(row_start, start, end, owner, is_volume, rows, columns, size, at_border):
     lines = row_start.size - 1
     for line in range(lines):
@@ -175,7 +176,7 @@ def _survey(row_start, start, end, owner, is_volume, rows, columns, size, at_bor
                 at_border[own] = True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _fill(row_start, start, end, root, is_volume, rows, columns, filled):
     """Set the bits of background runs whose component does not touch the border."""
     lines = row_start.size - 1
@@ -190,7 +191,7 @@ def _fill(row_start, start, end, root, is_volume, rows, columns, filled):
                 set_bits(filled[line], np.int64(start[i]), np.int64(end[i]))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _paint(row_start, start, end, owner, labels):
     for line in range(labels.shape[0]):
         for i in range(row_start[line], row_start[line + 1]):

@@ -3,14 +3,13 @@
 Loops of their own, since they take twice as long to compile: who asks for no eigenvalue does not wait for them.
 """
 
-from numba import njit
-
 from compdistort.backend.compiled import separable_fields as at
 from compdistort.backend.compiled.eigen_loops import hessian_row, tensor_planes, tensor_row
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.separable_rows import advance_scale, filter_row, make_ready
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kept_loop
 def advance_with_eigenvalues(scales, z):
     """Make what the filters of plane z read (see `separable.advance`)."""
     for s in range(scales.shape[0]):
@@ -20,7 +19,7 @@ def advance_with_eigenvalues(scales, z):
             tensor_planes(f, z)
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kept_loop
 def filter_rows_with_eigenvalues(scales, volume, z, first, last, out, step, row_bytes, count):
     """Write the features of rows first..last-1 of plane z (see `separable.filter_rows`)."""
     for s in range(scales.shape[0]):

@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from compdistort.backend.base import FlatForest, Float32, Float64, Int32, UInt8, UInt32, UInt64
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.plain.forest import refuse_nan
 from compdistort.errors import ConfigError
 
@@ -285,12 +286,11 @@ def _run(features, slot, nodes, kind, value, root, depth, place_bits, block, out
                 out[c, start + j] = total[c, j] / n_trees
 
 
-# What Numba keeps on disk has one signature each: its list of signatures is not safe against two processes at once.
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _run_halves(features, slot, nodes, kind, value, root, depth, block, out, nan_counts):
     _run(features, slot, nodes, kind, value, root, depth, None, block, out, nan_counts)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _run_uneven(features, slot, nodes, kind, value, root, depth, place_bits, block, out, nan_counts):
     _run(features, slot, nodes, kind, value, root, depth, place_bits, block, out, nan_counts)

@@ -7,6 +7,7 @@ vote and so a bit depends on its own pixel alone: tiles, blocks, threads and the
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,7 @@ class FusedVotes:
         InputError
             If a feature is NaN.
         """
+        rule = replace(rule, foreground=range(self._forest.n_classes)[rule.foreground])  # -1 is the last
         rows, columns = self._shape[-2:]
         words = -(-columns // WORD)
         out = np.zeros((int(np.prod(self._shape[:-1])), words), np.uint64)

@@ -9,6 +9,7 @@ from numba import njit
 
 from compdistort.backend.compiled.emit import LANES
 from compdistort.backend.compiled.half_taps import PAIRS, divide_row, mix_rows, pair_rows, spread_length, spread_row
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.taps import address, make_pass
 
 LEAD = 16
@@ -47,7 +48,7 @@ def _halve_row(row, n, weights, index, halves, table, out):
     pair_rows(4, address(table), weights, out, vectors * LANES)
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kept_loop
 def halve(pixels, unit, shape, volume, half, iz, iy, ix, base, first, last, plane, row, halves, table):
     """Write points first..last-1 along the first axis of an image at the address `pixels`, `unit` bytes a pixel.
 
@@ -87,13 +88,13 @@ def _mirror(row, n, index):
 
 @njit(nogil=True, error_model="numpy")
 def _close(row, n, index, sign):
-    """Write the two mirror images on each side of a row of a field; `sign` is None where they keep their sign."""
+    """Write the two mirror images on each side of a row of a field, each times its `sign`."""
     for k in range(2):
         row[LEAD - 2 + k] = row[LEAD + index[k]] * sign[k]
         row[LEAD + n + k] = row[LEAD + index[2 + n + k]] * sign[2 + n + k]
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kept_loop
 def grid_fields(
     base, points, volume, derivatives, difference, kernels, indices, ends, fields, first, last, planes, lines, table
 ):
@@ -190,7 +191,7 @@ def _sign(weights, mirrors, points):
         weights[4 + k] = weights[k] * np.float32(mirrors[1, points[k] + 2])
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kept_loop
 def spread_rows(
     scales, zi, yi, weights, volume, z, first, last, x, vectors, mixed, mixed_rows, line, out, step, row_bytes
 ):

@@ -5,10 +5,10 @@ Runs come from packed bits or from a label image. All counts are integers, so th
 """
 
 import numpy as np
-from numba import njit
 
 from compdistort.backend.base import Float64, Int32
 from compdistort.backend.compiled.components import Runs, check_run_counts
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.outline import add_shapes
 from compdistort.backend.shape import (
     COUNTS,
@@ -107,7 +107,7 @@ def read_labels(labels: Int32) -> Runs:
     return Runs(labels.shape, row_start, start, end, owner, n_objects)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _survey(lines):
     """Return smallest and largest id, 0 included, and the number of runs."""
     low, high, n = np.int32(0), np.int32(0), 0
@@ -123,7 +123,7 @@ def _survey(lines):
     return low, high, n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _read(lines, row_start, start, end, owner):
     """Write the runs; where the ids change is noted first, without a branch a pixel."""
     columns = lines.shape[1]
@@ -149,7 +149,7 @@ def _read(lines, row_start, start, end, owner):
     row_start[lines.shape[0]] = n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _add_areas(row_start, start, end, owner, counts):
     """Fill first pixel, area, sums and box of every object; return how many came in the order of their ids."""
     seen = 0
@@ -181,7 +181,7 @@ def _add_areas(row_start, start, end, owner, counts):
     return seen
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _add_volumes(rows, row_start, start, end, owner, counts):
     """Fill first voxel, volume, sums and box of every object; return how many came in the order of their ids."""
     seen = 0

@@ -11,6 +11,7 @@ from numba import njit
 
 from compdistort.backend.base import NoiseTables, UInt16
 from compdistort.backend.compiled.intrinsics import ctlz32, fma32
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.noise_arguments import check_noise_arguments
 from compdistort.rng import MULTIPLIERS, ROUNDS, WEYL
 
@@ -72,7 +73,7 @@ def replicate(
     return out.reshape(len(replicates), *raw.shape)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def _replicate(volume, out, region, level, n_levels, cdf, guide, cubics, gain, offset, read_variance, numbers, place):
     z0, y0, x0, key0, key1, top, use_maps, gaussian = place
     planes, rows, columns = volume.shape

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from compdistort.backend.compiled.bits import ALL
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.shape import COUNTS
 
 X_START, Y_START, AREA, SX, SY, SXX, SYY, SXY, X_MIN, Y_MIN, X_MAX, Y_MAX = range(12)
@@ -42,7 +43,7 @@ def _turns():
 TURNS = _turns()
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def add_shapes(row_start, start, end, owner, counts):
     """Fill outline, hull and caliper counts of every object; area, box and first pixel are there.
 

@@ -9,11 +9,11 @@ kernel over a mirrored line gives a mirrored line, to the bit.
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from compdistort.backend.compiled import separable_fields as at
 from compdistort.backend.compiled.eigen_filters import advance_with_eigenvalues, filter_rows_with_eigenvalues
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.separable_rows import advance_scale, filter_row, make_ready
 
 
@@ -44,13 +44,13 @@ def filter_rows(scales: NDArray[np.int64], *row_arguments: Any) -> None:
     (filter_rows_with_eigenvalues if scales[0, at.EIGENVALUES] else _filter_rows)(scales, *row_arguments)
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kept_loop
 def _advance(scales, z):
     for s in range(scales.shape[0]):
         advance_scale(scales[s], z)
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kept_loop
 def _filter_rows(scales, volume, z, first, last, out, step, row_bytes, count):
     for s in range(scales.shape[0]):
         f = scales[s]

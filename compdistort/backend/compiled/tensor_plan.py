@@ -33,7 +33,7 @@ def tensor_fields(layout: TileLayout, scale: SeparableScale) -> dict[str, int]:
         "product_vectors": vectors((x0 - r, x1 + r)), "means": means, "mean_field": field, "product_next": row0,
         "t_means": layout.addresses(1, r, lambda y: means + (y - row0) * stride),
     }  # fmt: skip
-    return fields | layout.copies(layout.within(2, r), r, "product_pairs", "product_count", "product_lead")
+    return fields | layout.copies(layout.within(2, r), r, "product_pairs", "product_count", None)
 
 
 def tensor_planes_fields(

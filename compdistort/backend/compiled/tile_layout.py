@@ -45,14 +45,15 @@ class TileLayout:
         at = _fold(np.arange(first, last), self.shape[axis], self.border)
         return self.arena.put(np.asarray(place(at), np.int64)) - 8 * first
 
-    def copies(self, columns: Span, reach: int, pairs: str, count: str, lead: str) -> dict[str, int]:
+    def copies(self, columns: Span, reach: int, pairs: str, count: str, lead: str | None) -> dict[str, int]:
         """List the copies that fill a row of the tile's columns and `reach` beyond from its columns in the image."""
         first, last = self.box[2][0] - reach, self.box[2][1] + reach
         position = np.arange(first, last)
         outside = position[(position < columns[0]) | (position >= columns[1])]
         source = _fold(outside, self.shape[2], self.border)
         moves = 4 * (np.stack([outside, source], axis=1) - first)
-        return {pairs: self.arena.put(moves.astype(np.int64)), count: len(moves), lead: columns[0] - first}
+        fields = {pairs: self.arena.put(moves.astype(np.int64)), count: len(moves)}
+        return fields if lead is None else fields | {lead: columns[0] - first}
 
 
 def clip(span: Span, reach: int, n: int) -> Span:

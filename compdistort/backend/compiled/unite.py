@@ -4,9 +4,10 @@ import numpy as np
 from numba import njit
 
 from compdistort.backend.compiled.bits import ctz64, popcount64
+from compdistort.backend.compiled.kept import kept_loop
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def count_runs(bits, flip, last):
     """Return how many runs there are in bits xor `flip`, the last word of every row masked by `last`."""
     lines, words = bits.shape
@@ -78,7 +79,7 @@ def _join(start, end, parent, reach, i, i_end, j, j_end):
         i += np.uintp(1) - ahead
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def connect(bits, flip, last, rows, above, behind, beside, row_start, start, end, parent):
     """Read all runs and join them; afterwards the parent of every run is its root, the first run of its object."""
     n = 0
@@ -107,7 +108,7 @@ def connect(bits, flip, last, rows, above, behind, beside, row_start, start, end
         parent[i] = parent[parent[i]]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept_loop
 def number(root):
     """Put 1..n, in the order of the roots, in the place of every root; return n.
 

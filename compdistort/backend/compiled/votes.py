@@ -4,10 +4,10 @@ Plane k holds bit k of the votes of 64 pixels a word, pixel 64 w + i in bit i of
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from compdistort.backend.base import UInt64
+from compdistort.backend.compiled.kept import kept_loop
 
 
 def at_least(planes: UInt64, needed: int, out: UInt64) -> None:
@@ -41,7 +41,7 @@ def add_votes(planes: UInt64, votes: NDArray[np.int64]) -> None:
     _add_votes(planes, votes)
 
 
-@njit(nogil=True, cache=True)
+@kept_loop
 def _at_least(planes, needed, out):
     for w in range(out.size):
         more, same = np.uint64(0), ~np.uint64(0)
@@ -54,7 +54,7 @@ def _at_least(planes, needed, out):
         out[w] = more | same
 
 
-@njit(nogil=True, cache=True)
+@kept_loop
 def _add_votes(planes, votes):
     for w in range(planes.shape[1]):
         for k in range(planes.shape[0]):

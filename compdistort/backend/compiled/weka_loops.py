@@ -8,6 +8,7 @@ of a gradient one pixel; pixels outside the image are copies of the nearest one,
 from numba import carray, njit
 
 from compdistort.backend.compiled.finish import mirror
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.taps import line_add, rows_add
 from compdistort.backend.compiled.weka_rows import (
     across_difference,
@@ -149,7 +150,7 @@ def _differences(f, blurs, dogs, y, out, step):
         difference_row((finer, own), (out + dogs[k, 1] * step,), f[VECTORS])
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kept_loop
 def weka_rows(blurs, dogs, first, last, out, step, row_bytes):
     """Write the planes of rows first..last-1 to `out`; `step`: bytes from plane to plane."""
     for s in range(blurs.shape[0]):

@@ -102,7 +102,7 @@ class HostVotes:
         # Imported here: Numba and LLVM are loaded only where they vote.
         patience = import_module("compdistort.backend.bitsliced.patience").Patience
         self._patience = cuda.memo("votes on the host", forest, lambda: patience(forest))
-        self._voter = self._patience.voter(wanted.classes.start if len(wanted.classes) == 1 else None)
+        self._voter = self._patience.voter(None if wanted.threshold is None else wanted.classes.start)
         self._copies = cuda.copy_stream()
         self._flying: deque[_Piece] = deque()
         self._sent: deque[_Sent] = deque()
@@ -133,7 +133,7 @@ class HostVotes:
         self._copies.wait_event(self._cuda.cp.cuda.get_current_stream().record())
         n = features.shape[1]
         budget = min(PIECE_BYTES, self._cuda.slab_bytes or PIECE_BYTES)
-        length = max(1, budget // (4 * len(self._rows)))
+        length = max(UNIT, budget // (4 * len(self._rows)) // UNIT * UNIT)
         for start in range(0, n, length):
             self._send(features, start, min(start + length, n), first)
             if len(self._flying) == _IN_FLIGHT:
