@@ -11,8 +11,9 @@ from sklearn.ensemble import RandomForestClassifier
 
 from compdistort.backend import get_backend
 from compdistort.backend.base import SegmentRule
-from compdistort.backend.bitsliced import patience
+from compdistort.backend.bitsliced import network, patience, program
 from compdistort.backend.bitsliced.descent import Descent
+from compdistort.backend.bitsliced.emit import modules
 from compdistort.backend.bitsliced.voter import voter_for
 from compdistort.backend.compiled import engine as engine_module
 from compdistort.backend.compiled import fused
@@ -83,6 +84,22 @@ def test_the_last_class_by_minus_one_has_the_votes_of_its_network(monkeypatch):
     engine = get_backend("numba", threads=1)
     last, second = (engine.image_objects(image, bank, forest, SegmentRule(foreground=f)).labels for f in (-1, 1))
     assert np.array_equal(last, second)
+
+
+def test_networks_whose_comparisons_have_words_of_their_own(monkeypatch, tmp_path):
+    """What large binned forests get, on a small one: another network, the same masks."""
+    monkeypatch.setenv("COMPDISTORT_CACHE", str(tmp_path))
+    image, truth, bank = scene("weka")
+    forest, far = grow(image, truth, bank, criterion="entropy", max_features=3), []
+    expected = get_backend("numpy").image_objects(image, bank, forest, rules(2)[0])
+    monkeypatch.setattr(program, "_NEAR", 0)
+    monkeypatch.setattr(program, "_SHARED", 0)
+    monkeypatch.setattr(network, "modules", lambda made, *a: far.append(made.far) or modules(made, *a))
+    assert voter_for(forest, wait=True).compiled
+    found = get_backend("numba", threads=1).image_objects(image, bank, forest, rules(2)[0])
+    assert far == [True]
+    assert np.array_equal(found.labels, expected.labels)
+    assert np.array_equal(found.values, expected.values, equal_nan=True)
 
 
 @settings(max_examples=25, deadline=None)

@@ -25,7 +25,8 @@ class _SpreadCommand(TyperCommand):
 def bench(
     context: typer.Context,
     image: Annotated[
-        Path | None, typer.Argument(metavar="[IMAGE]", help="Raw image, 16 bit; without one a scene is simulated.")
+        Path | None,
+        typer.Argument(metavar="[IMAGE]", help="Raw image, 16 bit; stands first. Without one a scene is simulated."),
     ] = None,
     labels: Annotated[
         list[Path] | None, typer.Option("--labels", help="Annotations of IMAGE: 0 = none, 1 to 255 = class.")
@@ -35,8 +36,12 @@ def bench(
     ] = None,
     page: Annotated[int | None, typer.Option("--page", min=0, help="Plane of a file with several.")] = None,
     sensor: Annotated[str | None, typer.Option("--sensor", help="Sensor file of IMAGE, or: estimate.")] = None,
-    scene: Annotated[str, typer.Option("--scene", help="Simulated scene: spheres or confluent.")] = "spheres",
-    size: Annotated[int, typer.Option("--size", min=64, help="Rows and columns of the simulated scene.")] = 288,
+    scene: Annotated[
+        str | None, typer.Option("--scene", help="Simulated scene: spheres (default) or confluent.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=64, help="Rows and columns of the simulated scene; default 288.")
+    ] = None,
     name: Annotated[
         list[str] | None, typer.Option("--set", help="Feature sets (default: all): weka, ilastik, plain, fast.")
     ] = None,
@@ -69,11 +74,11 @@ def bench(
         int | None, typer.Option("--foreground", min=1, max=255, help="Value of the objects; default: the highest.")
     ] = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", help="Difference of held-out score that counts as none.")
+        float, typer.Option("--tolerance", help="Largest difference of held-out score that counts as none.")
     ] = 0.005,
     margin: Annotated[float, typer.Option("--margin", help="Largest tolerated expected score, units of s.")] = 1.0,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Threads for the replicates; times are of one thread.")
+        int | None, typer.Option("--threads", min=1, help="Threads for the replicates; CPU times are of one thread.")
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--output", help="Folder to make.")] = Path("compdistort-bench"),
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier benchmark.")] = False,
@@ -83,8 +88,8 @@ def bench(
     """Compare feature pipelines: time, memory, size, accuracy, uncertainty, and the verdict each gives the same codecs.
 
     Every combination of --set, --sigma, --preset, --trees, --leaves and --bins is a pipeline, trained once and timed
-    on every --device. It answers which one is the fastest at equal trust: as accurate as the best within --tolerance or
-    one standard error, and with the same verdict on every codec. Planes only, no stacks.
+    on every --device. It answers which one is the fastest at equal trust: as accurate as the best within --tolerance,
+    and with the same verdict on every codec. IMAGE stands first, before all options. Planes only, no stacks.
     """
     # Imported here: `compdistort --help` must not load SciPy and the image codecs.
     from compdistort.pipeline.bench import BenchOptions, describe_bench, run_bench  # noqa: PLC0415

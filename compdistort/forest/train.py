@@ -161,10 +161,29 @@ def _classes(drawn: list[UInt8], names: Sequence[str] | None, foreground: int | 
     )
 
 
-def _judge(forest: FlatForest, rows: Rows, backend: Backend[Any], classes: Classes, source: str) -> HeldOut:
+def class_probabilities(forest: FlatForest, rows: Rows, backend: Backend[Any]) -> Float64:
+    """Return what a forest says of annotated pixels.
+
+    Parameters
+    ----------
+    forest : FlatForest
+        The forest.
+    rows : Rows
+        Their features.
+    backend : Backend
+        Engine.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, n_pixels), float64
+    """
     planes = backend.to_device(np.ascontiguousarray(rows.features.T))
     probability: Float64 = backend.to_host(backend.forest_proba(planes, forest)).astype(np.float64, copy=False)
-    return judge(probability, rows.pixels.value, classes, source)
+    return probability
+
+
+def _judge(forest: FlatForest, rows: Rows, backend: Backend[Any], classes: Classes, source: str) -> HeldOut:
+    return judge(class_probabilities(forest, rows, backend), rows.pixels.value, classes, source)
 
 
 def _judge_split(
@@ -198,15 +217,37 @@ def _held_out_rows(
 ) -> Rows:
     """Return the rows of given held-out annotations, without pixels that are trained on."""
     given = _checked(held_out, pictures, "held-out annotations")
+    return collect_rows(pictures, untrained(given, drawn, classes.values), spec, backend)
+
+
+def untrained(given: Sequence[UInt8], drawn: Sequence[UInt8], values: tuple[int, ...]) -> list[UInt8]:
+    """Return held-out annotations without the pixels that are trained on.
+
+    Parameters
+    ----------
+    given, drawn : sequence of ndarray of the shapes of the images, uint8
+        Annotations for judging, and for training.
+    values : tuple of int
+        Annotation values of the trained classes.
+
+    Returns
+    -------
+    list of ndarray, uint8
+
+    Raises
+    ------
+    AnnotationError
+        If no pixel is left, or one has a value that is not trained on.
+    """
     kept = [np.where(trained > 0, np.uint8(0), other) for trained, other in zip(drawn, given, strict=True)]
     found = {int(value) for labels in kept for value in np.unique(labels)} - {0}
     if not found:
         raise AnnotationError(
             "held-out annotations: no pixel of them is free of training annotations", "annotate other pixels"
         )
-    if found - set(classes.values):
+    if found - set(values):
         raise AnnotationError(
-            f"held-out annotations: hold the value {min(found - set(classes.values))}, which is not trained on",
-            f"use {', '.join(map(str, classes.values))}",
+            f"held-out annotations: hold the value {min(found - set(values))}, which is not trained on",
+            f"use {', '.join(map(str, values))}",
         )
-    return collect_rows(pictures, kept, spec, backend)
+    return kept

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compdistort.backend.base import Float64
 from compdistort.config import StudyConfig
 from compdistort.match import MatchCounts
 from compdistort.measure import PARAMETER_SLICE, image_totals
@@ -25,7 +24,8 @@ from compdistort.score.results import CodecSamples, RawSamples, StudyScores
 from compdistort.store import StudyStore
 
 PIXELS = "pixels"
-_N_TOTALS = SUMMARY.index("n_raw")
+N_TOTALS = SUMMARY.index("n_raw")
+"""Columns of a summary before the counts."""
 
 
 class Compression(NamedTuple):
@@ -62,14 +62,20 @@ class Outcome:
     warnings: tuple[str, ...]
 
 
-def _match_counts(values: Sequence[float]) -> MatchCounts:
-    """Return the counts that stand in the last columns of a summary."""
+def match_counts(values: Sequence[float]) -> MatchCounts:
+    """Return the counts that stand in the last columns of a summary.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Those columns, from `N_TOTALS` on.
+
+    Returns
+    -------
+    MatchCounts
+    """
     n_raw, n_other, matched, lost, new, split, merged = map(int, values)
     return MatchCounts(n_raw=n_raw, n_other=n_other, matched=matched, lost=lost, new=new, split=split, merged=merged)
-
-
-def _counts(rows: Float64) -> tuple[MatchCounts, ...]:
-    return tuple(_match_counts(row[_N_TOTALS:].tolist()) for row in rows)
 
 
 def raw_samples(store: StudyStore) -> RawSamples:
@@ -80,8 +86,8 @@ def raw_samples(store: StudyStore) -> RawSamples:
         values=np.ascontiguousarray(objects[:, PARAMETER_SLICE]),
         totals=np.asarray(image_totals(objects), np.float64),
         replicate_values=values,
-        replicate_totals=summary[:, :_N_TOTALS],
-        replicate_counts=_counts(summary),
+        replicate_totals=summary[:, :N_TOTALS],
+        replicate_counts=tuple(match_counts(row) for row in summary[:, N_TOTALS:].tolist()),
     )
 
 
@@ -92,9 +98,9 @@ def codec_samples(store: StudyStore, name: str) -> CodecSamples:
         codec=name,
         values=store.read(f"codecs/{name}/aligned"),
         totals=np.asarray(image_totals(store.read(f"codecs/{name}/objects")), np.float64),
-        counts=_match_counts(store.facts(KEY)["codecs"][name]["counts"]),
+        counts=match_counts(store.facts(KEY)["codecs"][name]["counts"]),
         paired_values=values,
-        paired_totals=summary[:, :_N_TOTALS],
+        paired_totals=summary[:, :N_TOTALS],
     )
 
 

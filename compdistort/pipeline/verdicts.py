@@ -7,12 +7,29 @@ from compdistort.pipeline.outcome import Compression, Outcome
 from compdistort.score.results import CodecScores, Estimate
 
 
-def _number(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """Return a number that JSON knows.
+
+    Examples
+    --------
+    >>> finite(1.5), finite(float("nan"))
+    (1.5, None)
+    """
     return value if math.isfinite(value) else None
 
 
-def _estimate(estimate: Estimate) -> dict[str, float | None]:
-    return {"value": _number(estimate.value), "low": _number(estimate.low), "high": _number(estimate.high)}
+def estimate_facts(estimate: Estimate) -> dict[str, float | None]:
+    """Return value and interval, None where they are not defined."""
+    return {"value": finite(estimate.value), "low": finite(estimate.low), "high": finite(estimate.high)}
+
+
+def total_facts(codec: CodecScores) -> dict[str, dict[str, Any]]:
+    """Return both scores of N and A, and what is decided on each."""
+    return {
+        name: {"paper": estimate_facts(q.paper), "expected": estimate_facts(q.expected), "decision": q.decision}
+        for name in ("N", "A")
+        for q in [_quantity(codec, name)]
+    }
 
 
 def _quantity(codec: CodecScores, name: str) -> Any:
@@ -40,13 +57,9 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
                 "matched": codec.counts.matched,
                 "lost": codec.counts.lost,
                 "new": codec.counts.new,
-                "delta_area_mean_px2": _number(codec.delta_area.mean.value),
-                "delta_area_spread_px2": _number(codec.delta_area.spread.value),
-                **{
-                    name: {"paper": _estimate(q.paper), "expected": _estimate(q.expected), "decision": q.decision}
-                    for name in ("N", "A")
-                    for q in [_quantity(codec, name)]
-                },
+                "delta_area_mean_px2": finite(codec.delta_area.mean.value),
+                "delta_area_spread_px2": finite(codec.delta_area.spread.value),
+                **total_facts(codec),
             }
             for codec, saved in zip(outcome.scores.codecs, outcome.compression, strict=True)
         ],

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from compdistort.report.figures_bench import STAGE_COLOURS, stage_figure, trade_figure
+from compdistort.report.figures_bench import STAGE_COLOURS, stage_figure, thread_words, trade_figure
 from compdistort.report.formatting import NOTHING, fixed, number, percent, ratio, size
 from compdistort.report.style import css, page_templates
 from compdistort.report.tables import Cell, Table, head_cells, words_cell
@@ -52,11 +52,38 @@ def render_bench(twin: dict[str, Any], remarks: list[str]) -> str:
             trade=trade_figure(twin),
             stages=stage_figure(twin),
             remarks=remarks,
-            facts=[(key.replace("_", " "), _plain(value)) for key, value in twin["image"].items() if key != "warnings"],
+            warnings=_warnings(rows),
+            facts=_facts(twin["image"]),
             settings=[(key.replace("_", " "), _plain(value)) for key, value in twin["options"].items()],
-            machine=[(key, _plain(value)) for key, value in {**twin["session"], **twin["software"]}.items()],
+            machine=_machine(twin["session"], twin["software"]),
         )
     )
+
+
+def _warnings(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return every warning of scoring, with the pipelines that it concerns."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for text in row["warnings"]:
+            found.setdefault(text, {})[row["pipeline"]] = None
+    return [(text, ", ".join(names)) for text, names in found.items()]
+
+
+def _facts(image: dict[str, Any]) -> list[tuple[str, str]]:
+    plain = [
+        (key.replace("_", " "), _plain(value)) for key, value in image.items() if key not in ("warnings", "inputs")
+    ]
+    inputs = image["inputs"].items()
+    return [
+        *plain,
+        *((f"{role.replace('_', ' ')} file", f"{of['name']}, sha256 {of['sha256']}") for role, of in inputs),
+    ]
+
+
+def _machine(session: dict[str, Any], software: dict[str, Any]) -> list[tuple[str, str]]:
+    plain = [(key, _plain(value)) for key, value in {**session, **software}.items() if key != "engines"]
+    engines = ((f"device {each['device']}", f"{each['engine']}: {each['reason']}") for each in session["engines"])
+    return [*engines, *plain]
 
 
 def _plain(value: Any) -> str:
@@ -127,8 +154,8 @@ def score_table(twin: dict[str, Any], codec: dict[str, Any]) -> Table:
                 _named(k, row),
                 Cell(text=found["verdict"], verdict=found["verdict"], number=False),
                 Cell(text=f"{found['matched']} of {row['objects']}"),
-                _estimate(found["N"]),
-                _estimate(found["A"]),
+                Cell(text=", ".join(fixed(found[total]["paper"]["value"]) for total in ("N", "A"))),
+                *(_estimate(found[total]["expected"]) for total in ("N", "A")),
                 largest,
                 words_cell(found["reasons"][0] if found["reasons"] else NOTHING),
             )
@@ -136,7 +163,7 @@ def score_table(twin: dict[str, Any], codec: dict[str, Any]) -> Table:
     head = (
         words_cell("Pipeline"),
         words_cell("Verdict"),
-        *(Cell(text=text) for text in ("Matched", "E3 of N", "E3 of A", "Largest E3")),
+        *(Cell(text=text) for text in ("Matched", "E1 of N, A", "E3 of N", "E3 of A", "Largest E3")),
         words_cell("First reason"),
     )
     caption = f"{codec['name']}: {codec['description']}, {ratio(codec['ratio'])}"
@@ -159,8 +186,9 @@ def time_table(twin: dict[str, Any]) -> Table:
     head = head_cells(
         "Pipeline", *stages[:-1], "Whole replicate, fused", "Training (s)", "Compiling (s)", "First turn (s)"
     )
+    rounds = f"median of {twin['options']['rounds']} turns, and the minimum"
     return Table(
-        caption=f"Nanoseconds a pixel, one thread: median of {twin['options']['rounds']} turns, and the minimum",
+        caption=f"Nanoseconds a pixel{thread_words(twin['rows'])}: {rounds}",
         head=head,
         rows=tuple(body),
         css_class="dense",
@@ -230,9 +258,9 @@ def bench_csv(twin: dict[str, Any]) -> str:
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     plain = (
-        "pipeline", "device", "engine", "set", "preset", "bins", "features", "trees", "nodes", "model_bytes",
-        "working_bytes", "stack_bytes", "train_seconds", "compile_seconds", "warm_up_seconds", "oob_error", "score",
-        "score_kind", "truth_dice", "objects",
+        "pipeline", "device", "engine", "compiled", "set", "preset", "bins", "features", "trees", "nodes",
+        "model_bytes", "working_bytes", "stack_bytes", "train_seconds", "compile_seconds", "warm_up_seconds",
+        "oob_error", "score", "score_kind", "truth_dice", "objects",
     )  # fmt: skip
     line = {key: row[key] for key in plain}
     line |= {
@@ -246,12 +274,18 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
     line |= {f"relative_s_{name}": value for name, value in row["relative_uncertainty"].items()}
     for name, codec in row["codecs"].items():
         line[f"{name}_verdict"] = codec["verdict"]
-        line |= {f"{name}_E3_{total}_{key}": codec[total][key] for total in ("N", "A") for key in codec[total]}
+        line |= {
+            f"{name}_{word}_{total}_{key}": value
+            for total in ("N", "A")
+            for word, score in (("E1", "paper"), ("E3", "expected"))
+            for key, value in codec[total][score].items()
+        }
     standing = row["standing"]
     return {
         **line,
         "below_best": standing["difference"],
         "standard_error": standing["standard_error"],
         "trusted": standing["trusted"],
+        "standing": standing["kind"],
         "reason": standing["reason"],
     }

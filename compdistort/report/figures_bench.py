@@ -17,6 +17,7 @@ from compdistort.report.style import (
     MARKERS,
     MUTED,
     ORANGE,
+    PURPLE,
     SERIES,
     SKY,
     VERMILLION,
@@ -25,8 +26,15 @@ from compdistort.report.style import (
     plot,
 )
 
-TRUST_COLOURS = {"equal trust": GREEN, "another verdict": VERMILLION, "less accurate": MUTED}
-"""Colour of a point by how its pipeline stands beside the most accurate one."""
+TRUST_COLOURS = {
+    "equal trust": GREEN,
+    "undecided verdict": ORANGE,
+    "another verdict": VERMILLION,
+    "accuracy unclear": SKY,
+    "less accurate": MUTED,
+    "no object": PURPLE,
+}
+"""Colour of a point by the first rule that its pipeline breaks."""
 
 STAGE_COLOURS = {"noise": SKY, "features": BLUE, "forest": ORANGE, "objects": GREEN}
 """Colour of the part of a bar by its stage."""
@@ -34,11 +42,12 @@ STAGE_COLOURS = {"noise": SKY, "features": BLUE, "forest": ORANGE, "objects": GR
 _LOWEST_BAR = 0.36
 
 
-def standing_word(row: dict[str, Any]) -> str:
-    """Return the key of `TRUST_COLOURS` for a row; a pipeline that fails both rules counts as less accurate."""
-    if row["standing"]["trusted"]:
-        return "equal trust"
-    return "another verdict" if row["standing"]["accurate"] else "less accurate"
+def thread_words(rows: Sequence[dict[str, Any]]) -> str:
+    """Return on how many threads times were taken, as the end of a caption; nothing where no row is of the CPU."""
+    of_cpu = [row["threads"] == 1 for row in rows]
+    if all(of_cpu):
+        return ", one thread"
+    return ", CPU engines on one thread" if any(of_cpu) else ""
 
 
 def trade_figure(twin: dict[str, Any]) -> Markup:
@@ -56,14 +65,13 @@ def trade_figure(twin: dict[str, Any]) -> Markup:
         figure, (axes,) = new_figure(9.4, 4.6)
         for k, row in judged:
             time = _whole(row)
-            axes.plot(
-                [time["min"], time["median"]], [row["score"]] * 2, color=TRUST_COLOURS[standing_word(row)], linewidth=1
-            )
+            colour = TRUST_COLOURS[row["standing"]["kind"]]
+            axes.plot([time["min"], time["median"]], [row["score"]] * 2, color=colour, linewidth=1)
             axes.plot(
                 [time["median"]],
                 [row["score"]],
                 MARKERS[sets.index(row["set"]) % len(MARKERS)],
-                color=TRUST_COLOURS[standing_word(row)],
+                color=colour,
                 markersize=8,
             )
             axes.annotate(
@@ -75,9 +83,11 @@ def trade_figure(twin: dict[str, Any]) -> Markup:
             )
         chosen = twin["rows"][twin["fastest_at_equal_trust"]]
         axes.plot([_whole(chosen)["median"]], [chosen["score"]], "o", markersize=16, fillstyle="none", color=BLACK)
-        _legend(axes, sets)
+        _legend(axes, sets, {row["standing"]["kind"] for _, row in judged})
         kind = twin["rows"][twin["most_accurate"]]["score_kind"]
-        axes.set(xlabel="whole replicate, one thread (ns a pixel)", ylabel=f"{kind[0].upper()}{kind[1:]}")
+        axes.set(
+            xlabel=f"whole replicate{thread_words(twin['rows'])} (ns a pixel)", ylabel=f"{kind[0].upper()}{kind[1:]}"
+        )
         _logarithmic(axes, [_whole(row)["median"] for _, row in judged])
         axes.grid(color=LINE, linewidth=0.6)
         axes.margins(y=0.18)
@@ -93,10 +103,11 @@ def _whole(row: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def _legend(axes: Axes, sets: Sequence[str]) -> None:
-    """Explain colours and markers by handles without data."""
+def _legend(axes: Axes, sets: Sequence[str], kinds: set[str]) -> None:
+    """Explain the colours and markers that occur by handles without data."""
     for word, colour in TRUST_COLOURS.items():
-        axes.plot([], [], "o", color=colour, label=word)
+        if word in kinds:
+            axes.plot([], [], "o", color=colour, label=word)
     axes.plot([], [], "o", markersize=12, fillstyle="none", color=BLACK, label="fastest at equal trust")
     for k, each in enumerate(sets):
         axes.plot([], [], MARKERS[k % len(MARKERS)], color=BLACK, fillstyle="none", label=f"set {each}")
@@ -137,7 +148,7 @@ def stage_figure(twin: dict[str, Any]) -> Markup:
         )
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("median time, one thread (ns a pixel)")
+        axes.set_xlabel(f"median time{thread_words(rows)} (ns a pixel)")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(SERIES))
         said = "; ".join(

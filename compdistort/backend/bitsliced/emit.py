@@ -22,7 +22,7 @@ from compdistort.backend.bitsliced.loops import entry
 from compdistort.backend.bitsliced.program import Job, Leaf, Program, Saved
 from compdistort.backend.bitsliced.words import ONE, ZERO, Value, Writer
 
-VERSION = 2
+VERSION = 3
 """Of the code that is emitted: kept machine code of another version is not used."""
 
 _ROUNDS = ((4, 0x0F0F0F0F0F0F0F0F), (2, 0x3333333333333333), (1, 0x5555555555555555))

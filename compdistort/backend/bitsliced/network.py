@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ GROUPS, COST, PER_MODULE = 4, 2000, 1
 What bounds the loops is how often a word comes from the second cache to the first: once for each group and function
 that reads it, so few large functions win. Their code is fetched once for all groups.
 """
+
+GROUPS_FAR = 2
+"""Groups where the words of four would leave the second cache (see `Program.far`)."""
 
 _ALIGN = 64
 
@@ -191,7 +194,7 @@ def make_network(
     with turn:
         machine = Machine.here()
         shape = Shape(machine.group, GROUPS, COST)
-        made_from = (VERSION, digest.hex(), target, encoder.dtype.str, shape, PER_MODULE, machine.identity)
+        made_from = (VERSION, digest.hex(), target, encoder.dtype.str, shape, GROUPS_FAR, PER_MODULE, machine.identity)
     key = hashlib.sha256(repr(made_from).encode() + encoder.node_code.tobytes()).hexdigest()
     kept = read_objects(key)
     begun = time.perf_counter()
@@ -203,7 +206,7 @@ def make_network(
     return Network(
         sum=Sum(**about["sum"]),
         seconds=time.perf_counter() - begun if kept is None else 0.0,
-        size=about["words"] * shape.group // 8 * shape.groups,
+        size=about["words"] * shape.group // 8 * about["groups"],
         counter_bits=about["counter_bits"],
         group=shape.group,
         _loaded=loaded,
@@ -219,6 +222,8 @@ def _compiled(
     if not ((value >= 0) & (value <= 1)).all():
         raise ConfigError(f"class {target} has leaf values outside 0 to 1", "store probabilities in the leaves")
     program = build_program(forest, encoder, target, shape.cost)
+    if program.far:
+        shape = replace(shape, groups=GROUPS_FAR)
     names: list[str] = []
     objects: list[bytes] = []
     for text, functions in modules(program, shape, encoder.dtype.itemsize, PER_MODULE):
@@ -230,6 +235,7 @@ def _compiled(
         "sum": asdict(_sum_of(program)),
         "names": names[:-1],
         "words": Layout.of(program).size,
+        "groups": shape.groups,
         "counter_bits": program.counter_bits,
     }
     return [json.dumps(about).encode(), *objects]

@@ -18,6 +18,10 @@ _PLANES = 8
 _OFTEN = 6
 """Nodes that ask a comparison from which on it gets a word of its own: fewer do not pay for its way through caches."""
 _MOST_WHOLE = 1000
+_NEAR = 1500
+"""Steps up to which parts of comparisons are found in the nearest cache."""
+_SHARED = 4
+"""Nodes that ask the same comparison, on average, from which on forests of more steps give all a word of their own."""
 
 
 class Choice(NamedTuple):
@@ -75,6 +79,9 @@ class Program:
         Place of each step in the scratch memory.
     n_saved : int
         Places for saved parts.
+    far : bool
+        Whether there are so many steps that comparisons have words of their own as far as any two nodes ask the same:
+        one word from a farther cache instead of three.
     """
 
     planes: int
@@ -87,6 +94,7 @@ class Program:
     shifts: list[tuple[int, ...]] = field(default_factory=list)
     steps: dict[Step, int] = field(default_factory=dict)
     n_saved: int = 0
+    far: bool = False
 
     @property
     def one(self) -> int:
@@ -232,6 +240,10 @@ def _place_steps(program: Program) -> None:
     choices = [item for job in program.jobs for item in job.code if isinstance(item, Choice)]
     uses = Counter(item.asked for item in choices if len(item.condition) > 1)
     whole = {step for step, n in uses.most_common(_MOST_WHOLE) if n >= _OFTEN}
+    parts = {step for item in choices if item.asked not in whole for _, step in item.condition}
+    program.far = len(parts) > _NEAR and sum(uses.values()) > _SHARED * len(uses)
+    if program.far:
+        whole = {step for step, n in uses.items() if n > 1}
     for job in program.jobs:
         for k, item in enumerate(job.code):
             if isinstance(item, Choice):

@@ -26,6 +26,9 @@ from compdistort.backend.compiled.weka_plan import WekaPlan, wanted_blurs
 UNIT = 512
 """Voters take a multiple of so many pixels, those beyond a block included."""
 
+BLOCK_PIXELS, NEAR_BYTES = (4096, 16384), 1 << 20
+"""Fewest and most pixels of a block that is as large as its features allow, and the memory that they may take."""
+
 TILE_PLANES, TILE_ROWS, TILE_COLUMNS = 64, 512, 512
 """Largest tile; a volume's may have more planes where there are tiles enough (see `tile_planes`)."""
 
@@ -86,8 +89,8 @@ class FeatureBlocks:
         Shape of the images, ([planes,] rows, columns).
     wanted : sequence of int, optional
         Which features, in this order; all without it. What none of them needs is not computed.
-    block_pixels : int
-        About how many pixels a block has.
+    block_pixels : int, optional
+        About how many pixels a block has; default as many as keep its features near, within `BLOCK_PIXELS`.
     tile : (planes, rows, columns)
         Largest tile; columns a multiple of 64.
     """
@@ -97,12 +100,14 @@ class FeatureBlocks:
         bank: FilterBank,
         shape: Sequence[int],
         wanted: Sequence[int] | None = None,
-        block_pixels: int = 4096,
+        block_pixels: int | None = None,
         tile: tuple[int, int, int] = (TILE_PLANES, TILE_ROWS, TILE_COLUMNS),
     ) -> None:
-        self._block, self._image_shape = block_pixels, tuple(shape)
+        self._image_shape = tuple(shape)
         self._shape: tuple[int, int, int] = (1, *shape)[-3:]  # type: ignore[assignment]
         self.wanted = tuple(range(len(bank.names)) if wanted is None else wanted)
+        fewest, most = BLOCK_PIXELS
+        self._block = block_pixels or min(most, max(fewest, NEAR_BYTES // (4 * len(self.wanted))))
         if len(set(self.wanted)) < len(self.wanted):
             raise ValueError(f"a feature is wanted twice: {self.wanted}")
         if tile[2] % WORD:

@@ -1,6 +1,7 @@
 """The image of a benchmark with all that belongs to it: annotations, held-out annotations, sensor, rule."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from compdistort.errors import InputError
 from compdistort.forest.classifier import foreground_index
 from compdistort.forest.report import Classes
 from compdistort.forest.rows import check_classes
+from compdistort.forest.train import untrained
 from compdistort.io.annotations import read_annotations
 from compdistort.io.files import naming, sha256_file
 from compdistort.io.images import read_image
@@ -75,13 +77,14 @@ def open_field(options: BenchOptions) -> Field:
 
 def _simulated(options: BenchOptions) -> Field:
     camera = synthetic.SimulatedCamera()
-    made = synthetic.scene(options.scene, options.size, options.seed)
+    made = synthetic.scene(*options.simulated, options.seed)
     marked = synthetic.annotations(made, options.seed)
     facts = {
         "source": f"simulated scene '{made.kind}', seed {options.seed}",
         "annotations": "generated from the known truth",
         "true_objects": made.n_objects,
         "sensor": "the simulated camera's own",
+        "inputs": {},
     }
     raw = synthetic.expose(made, camera, options.seed)
     field = _field(options, raw, marked.train, marked.held_out, camera.sensor(), facts)
@@ -99,19 +102,23 @@ def _read(options: BenchOptions) -> Field:
         )
     labels = read_annotations(options.labels, raw.shape)
     held_out = None if options.held_out is None else read_annotations(options.held_out, raw.shape)
-    if options.sensor == ESTIMATE:
-        sensor = estimate_noise(raw, name=options.image.name)
-    else:
-        sensor = load_sensor(str(options.sensor))
+    assert options.sensor is not None
+    estimated = options.sensor == ESTIMATE
+    sensor = estimate_noise(raw, name=options.image.name) if estimated else load_sensor(options.sensor)
     facts = {
         "source": options.image.name,
-        "image_sha256": sha256_file(options.image),
         "annotations": options.labels.name,
-        "annotations_sha256": sha256_file(options.labels),
-        "sensor": f"{ESTIMATE}d from the image itself" if sensor.estimated else str(options.sensor),
+        "sensor": f"{ESTIMATE}d from the image itself" if estimated else Path(options.sensor).name,
+        "inputs": _hashes(options),
     }
-    with naming(options.labels):
-        return _field(options, raw, labels, held_out, sensor, facts)
+    return _field(options, raw, labels, held_out, sensor, facts)
+
+
+def _hashes(options: BenchOptions) -> dict[str, dict[str, str]]:
+    """Return name and sha256 of every file that is read, as a study keeps them."""
+    sensor = None if options.sensor == ESTIMATE else Path(str(options.sensor))
+    files = {"image": options.image, "labels": options.labels, "held_out": options.held_out, "sensor": sensor}
+    return {role: {"name": path.name, "sha256": sha256_file(path)} for role, path in files.items() if path is not None}
 
 
 def _field(
@@ -122,14 +129,18 @@ def _field(
     sensor: SensorModel,
     facts: dict[str, Any],
 ) -> Field:
-    values = check_classes(labels[labels > 0])
-    free = None if held_out is None else np.where(labels > 0, np.uint8(0), held_out)
-    foreign = set() if free is None else {int(value) for value in np.unique(free)} - {0, *values}
-    if free is not None and (foreign or not free.any()):
-        what = f"hold the value {min(foreign)}, which is not trained on" if foreign else "hold no pixel to judge"
-        raise InputError(f"held-out annotations: {what}", "annotate other pixels of the trained classes")
-    simulated = options.image is None
-    noise = noise_tables(sensor, "poisson-gaussian", raw.shape)
+    with naming(options.labels or str(facts["source"])):
+        values = check_classes(labels[labels > 0])
+        classes = Classes(
+            values=values,
+            names=tuple(f"class {value}" for value in values),
+            foreground=foreground_index(values, options.foreground),
+        )
+    with naming(options.held_out or str(facts["source"])):
+        judged = None if held_out is None else _judged(held_out, labels, classes)
+    estimated = options.sensor in (None, ESTIMATE)
+    with naming(str(options.image or facts["source"]) if estimated else str(options.sensor)):
+        noise = noise_tables(sensor, "poisson-gaussian", raw.shape)
     notices = [
         *sensor.source.get("warnings", ()),
         *sensor.check_image(raw, str(facts["source"])),
@@ -138,14 +149,22 @@ def _field(
     return Field(
         raw=raw,
         labels=labels,
-        held_out=free,
-        classes=Classes(
-            values=values,
-            names=tuple(f"class {value}" for value in values),
-            foreground=foreground_index(values, options.foreground),
-        ),
+        held_out=judged,
+        classes=classes,
         sensor=sensor,
         noise=noise,
-        min_size=options.min_size or (SIMULATED_MIN_SIZE if simulated else 1),
+        min_size=options.min_size or (SIMULATED_MIN_SIZE if options.image is None else 1),
         facts={**facts, "shape": list(raw.shape), "sensor_estimated": sensor.estimated, "warnings": notices},
     )
+
+
+def _judged(held_out: UInt8, labels: UInt8, classes: Classes) -> UInt8:
+    """Return held-out annotations that were not trained on; a Dice score needs some on both sides."""
+    (free,) = untrained([held_out], [labels], classes.values)
+    objects = free == classes.values[classes.foreground]
+    for what, marked in (("the foreground", objects), ("the background", (free > 0) & ~objects)):
+        if not marked.any():
+            raise InputError(
+                f"held-out annotations: no pixel of {what} beyond those that are trained on", "annotate others of it"
+            )
+    return free

@@ -20,6 +20,10 @@ ESTIMATE = "estimate"
 """Word for a sensor that is estimated from the image."""
 
 
+SCENE, SIZE = "spheres", 288
+"""What is simulated where nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """One way from pixels to probabilities.
@@ -56,7 +60,7 @@ class Pipeline:
         """
         parts = [
             self.set_name,
-            "s" + "_".join(f"{sigma:g}" for sigma in self.sigmas) if self.sigmas else "",
+            "s" + "_".join(repr(sigma).removesuffix(".0") for sigma in self.sigmas) if self.sigmas else "",
             self.preset,
         ]
         parts += [f"t{self.trees}" if self.trees else "", f"l{self.leaves}" if self.leaves else ""]
@@ -78,10 +82,10 @@ class BenchOptions:
         Raw image, its annotations, and annotations for judging only; without an image a scene is simulated.
     page : int or None
         Plane of a file with several.
-    scene : str
-        Which scene is simulated, one of `SCENES`.
-    size : int
-        Its rows and columns.
+    scene : str or None
+        Which scene is simulated, one of `SCENES`; None takes `SCENE`.
+    size : int or None
+        Its rows and columns; None takes `SIZE`.
     sensor : str or None
         Sensor file, or ``estimate``; a simulated scene brings its own.
     sets, sigmas, presets, trees, leaves, bins : tuple
@@ -99,7 +103,7 @@ class BenchOptions:
     foreground : int or None
         Annotation value of the objects; None takes the highest.
     tolerance : float
-        Difference of score that always counts as none.
+        Largest difference of score that counts as none.
     margin : float
         Largest tolerated expected score E3, units of s.
     threads : int or None
@@ -110,8 +114,8 @@ class BenchOptions:
     labels: Path | None = None
     held_out: Path | None = None
     page: int | None = None
-    scene: str = "spheres"
-    size: int = 288
+    scene: str | None = None
+    size: int | None = None
     sensor: str | None = None
     sets: tuple[str, ...] = tuple(FEATURE_SETS)
     sigmas: tuple[str, ...] = (OWN,)
@@ -130,12 +134,17 @@ class BenchOptions:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.image is None and self.scene not in SCENES:
+        if self.scene not in (None, *SCENES):
             raise ConfigError(f"--scene {self.scene} is unknown", f"use one of {', '.join(SCENES)}")
         given = {"--labels": self.labels, "--held-out": self.held_out, "--page": self.page, "--sensor": self.sensor}
         for flag, value in given.items() if self.image is None else ():
             if value is not None:
                 raise ConfigError(f"{flag} {value} belongs to an image, and none is named", "put the image first")
+        for flag, word in {"--scene": self.scene, "--size": self.size}.items() if self.image is not None else ():
+            if word is not None:
+                raise ConfigError(
+                    f"{flag} {word} belongs to a simulated scene, and {self.image} is named", "leave one of them out"
+                )
         if self.image is not None and (self.labels is None or self.sensor is None):
             raise ConfigError(
                 f"{self.image}: a benchmark needs annotations and the sensor's noise",
@@ -146,6 +155,11 @@ class BenchOptions:
         check_settings(margin=self.margin, level=0.95, alpha=0.05, min_matched=0.9)
         if not 0 <= self.tolerance < 1:
             raise ConfigError(f"--tolerance {self.tolerance} is no difference of scores", "use 0 to 1, such as 0.005")
+
+    @property
+    def simulated(self) -> tuple[str, int]:
+        """Scene and size that are simulated without an image."""
+        return self.scene or SCENE, self.size or SIZE
 
     def grid(self) -> tuple[Pipeline, ...]:
         """Return every pipeline in the order of the options, the set outermost.

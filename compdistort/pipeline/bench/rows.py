@@ -7,55 +7,53 @@ from typing import Any
 from compdistort.codecs import Codec
 from compdistort.features import feature_names
 from compdistort.pipeline.bench.choice import Standing
+from compdistort.pipeline.bench.contenders import Contender
 from compdistort.pipeline.bench.scoring import Measured
-from compdistort.pipeline.bench.timing import STAGES, Times
-from compdistort.pipeline.bench.train import Trained
-from compdistort.pipeline.inputs import Chain
-from compdistort.score import CodecScores, Estimate
+from compdistort.pipeline.bench.timing import STAGES
+from compdistort.pipeline.verdicts import estimate_facts, finite, total_facts
+from compdistort.score import CodecScores
 from compdistort.score.results import TOTALS
 
+CPU_ENGINES = ("numba", "numpy")
+"""Engines whose times are of one thread."""
 
-def entry(trained: Trained, device: str, chain: Chain, measured: Measured, times: Times) -> dict[str, Any]:
+
+def entry(contender: Contender) -> dict[str, Any]:
     """Return what is known of a pipeline on an engine.
 
     Parameters
     ----------
-    trained : Trained
-        The pipeline.
-    device : str
-        Engine as it was asked for.
-    chain : Chain
-        The pipeline on that engine.
-    measured : Measured
-        Its uncertainty and scores.
-    times : Times
-        Its times.
+    contender : Contender
+        Measured and timed.
 
     Returns
     -------
     dict
         JSON-ready; None where a value is not defined.
     """
-    pipeline, forest, scores = trained.pipeline, trained.classifier.forest, measured.scores
+    trained, chain, measured = contender.trained, contender.chain, contender.measured
+    times, scores, forest = contender.times, measured.scores, trained.classifier.forest
     return {
-        "pipeline": pipeline.name,
-        "device": device,
+        "pipeline": trained.pipeline.name,
+        "device": contender.device,
         "engine": chain.backend.name,
-        "set": pipeline.set_name,
+        "threads": 1 if chain.backend.name in CPU_ENGINES else None,
+        "compiled": None if contender.voter is None else contender.voter.compiled,
+        "set": trained.pipeline.set_name,
         "sigmas": list(trained.classifier.features.sigmas),
-        "preset": pipeline.preset,
-        "bins": pipeline.bins,
+        "preset": trained.pipeline.preset,
+        "bins": trained.pipeline.bins,
         "features": len(feature_names(trained.classifier.features)),
         "trees": forest.n_trees,
         "nodes": int(forest.feature.size),
+        "model_bytes": contender.model_bytes,
         "train_seconds": trained.seconds,
-        "oob_error": trained.oob_error,
-        "held_out": None if trained.held_out is None else asdict(trained.held_out),
-        "score": trained.score,
-        "score_kind": "out-of-bag accuracy" if trained.held_out is None else "held-out Dice",
+        "compile_seconds": contender.compile_seconds,
+        **_judged(trained.oob_error, contender),
         "truth_dice": measured.truth_dice,
         "warm_up_seconds": times.warm_up_seconds,
         "ns_per_pixel": {stage: {"median": times.median_ns(stage), "min": times.fastest_ns(stage)} for stage in STAGES},
+        "turn_seconds": times.seconds,
         "working_bytes": chain.backend.working_bytes(chain.raw.shape, chain.bank, forest),
         "stack_bytes": times.stack_bytes,
         "objects": scores.n_objects,
@@ -64,6 +62,19 @@ def entry(trained: Trained, device: str, chain: Chain, measured: Measured, times
         "codecs": {codec.codec: _codec(codec) for codec in scores.codecs},
         "warnings": list(scores.warnings),
         "measured_sha256": measured.digest,
+    }
+
+
+def _judged(oob_error: float | None, contender: Contender) -> dict[str, Any]:
+    """Return the score and all that the choice makes of it, so that the choice can be made again."""
+    held_out, squares = contender.trained.held_out, contender.trained.squares
+    return {
+        "oob_error": oob_error,
+        "held_out": None if held_out is None else asdict(held_out),
+        "score": contender.trained.score,
+        "score_kind": "out-of-bag accuracy" if held_out is None else "held-out Dice",
+        "n_squares": None if squares is None else len(squares),
+        "squares": None if squares is None else squares.astype(int).tolist(),
     }
 
 
@@ -76,16 +87,14 @@ def codec_facts(codecs: dict[str, Codec], measured: Measured) -> list[dict[str, 
 
 
 def _codec(codec: CodecScores) -> dict[str, Any]:
-    """Return verdict, expected scores of N and A, and that of the quantity that decides with the largest one."""
-    by_name = {quantity.name: quantity for quantity in codec.quantities}
+    """Return verdict, both scores of N and A, and that of the quantity that decides with the largest E3."""
     decisive = [q for q in codec.quantities if q.decides and math.isfinite(q.expected.value)]
     worst = max(decisive, key=lambda q: abs(q.expected.value), default=None)
     return {
         "verdict": codec.verdict,
         "reasons": list(codec.reasons),
         "matched": codec.counts.matched,
-        "N": estimate_facts(by_name["N"].expected),
-        "A": estimate_facts(by_name["A"].expected),
+        **total_facts(codec),
         "worst": None if worst is None else {"quantity": worst.name, **estimate_facts(worst.expected)},
     }
 
@@ -96,23 +105,9 @@ def standing_facts(standing: Standing) -> dict[str, Any]:
         "difference": finite(standing.difference),
         "standard_error": finite(standing.standard_error),
         "accurate": standing.accurate,
-        "other_verdicts": list(standing.other_verdicts),
+        "contradicting": [codec for codec, _, _ in standing.contradicting],
+        "unresolved": [codec for codec, _, _ in standing.unresolved],
         "trusted": standing.trusted,
+        "kind": standing.kind,
         "reason": standing.reason,
     }
-
-
-def estimate_facts(estimate: Estimate) -> dict[str, float | None]:
-    """Return value and interval, None where they are not defined."""
-    return {"value": finite(estimate.value), "low": finite(estimate.low), "high": finite(estimate.high)}
-
-
-def finite(value: float) -> float | None:
-    """Return a number that JSON knows.
-
-    Examples
-    --------
-    >>> finite(1.5), finite(float("nan"))
-    (1.5, None)
-    """
-    return float(value) if math.isfinite(value) else None

@@ -1,56 +1,37 @@
 """One benchmark, end to end: image, pipelines, identity gate, clock, choice, and the folder that holds it all."""
 
 import json
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from compdistort.backend import DeviceRequest, choose, get_backend
+from compdistort.backend import DeviceRequest
 from compdistort.backend.bitsliced.machine import Machine
 from compdistort.codecs import Codec
-from compdistort.errors import (
-    BackendUnavailableError,
-    CompdistortError,
-    ConfigError,
-    DeviceMemoryError,
-    InputError,
-)
-from compdistort.forest import save_classifier
+from compdistort.errors import ConfigError
 from compdistort.io.files import atomic_path, require_place, resource_errors
 from compdistort.pipeline import environment
 from compdistort.pipeline.bench.choice import Candidate, Choice, choose_fastest
+from compdistort.pipeline.bench.contenders import (
+    Contender,
+    Engines,
+    Refusal,
+    Setting,
+    distinct,
+    make_contenders,
+    time_contenders,
+)
 from compdistort.pipeline.bench.field import Field, open_field
-from compdistort.pipeline.bench.options import BenchOptions, Pipeline
+from compdistort.pipeline.bench.options import ESTIMATE, BenchOptions
 from compdistort.pipeline.bench.rows import codec_facts, entry, standing_facts
-from compdistort.pipeline.bench.scoring import Measured, make_chain, measure_pipeline
-from compdistort.pipeline.bench.timing import Times, compile_forest, time_in_turns
-from compdistort.pipeline.bench.train import Trained, train_pipeline
 from compdistort.pipeline.bench.words import remarks
-from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.stopping import StopFlag
 from compdistort.report.bench_page import bench_csv, render_bench
 
 FORMAT = "compdistort-bench"
 VERSION = 1
-JSON_NAME, CSV_NAME, PAGE_NAME = "bench.json", "bench.csv", "index.html"
-
-_REFUSALS = (ConfigError, InputError, BackendUnavailableError, DeviceMemoryError)
-"""What a pipeline that cannot be made for this image, or on this engine, raises."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Contender:
-    """A pipeline on an engine, as far as it is known."""
-
-    trained: Trained
-    device: str
-    chain: Chain
-    compile_seconds: float
-    measured: Measured
-    model_bytes: int
-    times: Times | None = None
+JSON_NAME, CSV_NAME, PAGE_NAME, MODELS_NAME = "bench.json", "bench.csv", "index.html", "models"
 
 
 def run_bench(
@@ -75,7 +56,7 @@ def run_bench(
     folder : Path
         Folder to make: whole or not at all.
     devices : list of DeviceRequest
-        Engines.
+        Engines; those that choose the same one count once.
     replace_old : bool
         Whether the folder of an earlier benchmark may be replaced.
     progress : Progress
@@ -91,196 +72,141 @@ def run_bench(
     Raises
     ------
     ConfigError
-        If an option does not exist, the folder is in the way, or every pipeline is refused.
+        If an option does not exist, or the folder is in the way.
     InputError
-        If a file cannot be used, or the image is no single plane.
+        If a file cannot be used, the image is no single plane, or no pipeline can be judged.
     BackendUnavailableError
         If this machine does not have an engine.
     CompdistortError
-        If engines disagree.
+        If engines disagree; where every pipeline is refused, of the class of the first refusal.
     """
-    grid, codecs = options.grid(), options.named_codecs()
-    devices = list({device.name: device for device in devices}.values())
-    for device in devices:
-        choose(device)
+    options.grid()
+    codecs, engines = options.named_codecs(), distinct(devices)
     _check_folder(folder, replace_old=replace_old)
     began = environment.now()
+    progress.say("simulating the scene" if options.image is None else f"reading {options.image.name}")
     field = open_field(options)
     ready = {name: codec.prepare(field.raw) for name, codec in codecs.items()}
     with resource_errors(folder), atomic_path(folder) as partial:
-        (partial / "models").mkdir(parents=True)
-        contenders, refused = _contenders(grid, options, field, ready, devices, partial / "models", progress, stop)
-        if not contenders:
-            first = refused[0]
-            raise ConfigError(
-                f"no pipeline can be made for this image: {first['pipeline']}: {first['reason']}", "choose others"
-            )
-        progress.say(f"timing {len(contenders)} pipelines in {options.rounds} turns")
-        chains = [each.chain for each in contenders]
-        for each, times in zip(contenders, time_in_turns(chains, options.rounds, stop), strict=True):
-            each.times = times
-        twin = _twin(options, field, ready, contenders, refused, devices[0], began)
+        (partial / MODELS_NAME).mkdir(parents=True)
+        setting = Setting(
+            options=options,
+            field=field,
+            codecs=ready,
+            devices=tuple(device for device, _, same in engines.values() if not same),
+            models=partial / MODELS_NAME,
+            progress=progress,
+            stop=stop,
+        )
+        contenders, refused = make_contenders(setting)
+        contenders = time_contenders(contenders, setting, refused)
+        twin = _twin(options, field, ready, contenders, refused) | {"session": _session(engines) | {"start": began}}
         _write(partial, twin)
     return {**twin, "folder": str(folder), "page": str(folder / PAGE_NAME)}
 
 
 def _check_folder(folder: Path, *, replace_old: bool) -> None:
     """Refuse a folder that is in the way, before the work; what is no benchmark is never replaced."""
+    if folder.name in ("", ".."):
+        raise ConfigError(f"-o {folder}: a benchmark makes a folder of its own", "name a new one")
     require_place(folder)
     if not folder.exists():
         return
-    if not (folder / JSON_NAME).is_file():
-        raise ConfigError(f"{folder}: exists and is no benchmark", "choose another folder with -o")
+    problem = _foreign(folder)
+    if problem:
+        raise ConfigError(f"{folder}: exists and is no benchmark ({problem})", "choose another folder with -o")
     if not replace_old:
         raise ConfigError(f"{folder}: exists already", "choose another folder with -o, or replace it with --force")
 
 
-def _contenders(
-    grid: tuple[Pipeline, ...],
-    options: BenchOptions,
-    field: Field,
-    codecs: dict[str, Codec],
-    devices: list[DeviceRequest],
-    models: Path,
-    progress: Progress,
-    stop: StopFlag,
-) -> tuple[list[_Contender], list[dict[str, str]]]:
-    """Return every pipeline on every engine, measured but not timed, and what was refused."""
-    engine = get_backend("cpu")
-    made: list[_Contender] = []
-    refused: list[dict[str, str]] = []
-    for number, pipeline in enumerate(grid, start=1):
-        stop.check()
-        where = ""
-        try:
-            trained = train_pipeline(pipeline, field, options.seed, engine)
-            progress.say(f"{number} of {len(grid)}: {pipeline.name} trained in {trained.seconds:.1f} s")
-            model = models / f"{pipeline.name}.npz"
-            save_classifier(model, trained.classifier)
-        except _REFUSALS as error:
-            refused.append({"pipeline": pipeline.name, "device": where, "reason": str(error)})
-            progress.say(f"{number} of {len(grid)}: {pipeline.name} is refused: {error}")
-            continue
-        own: list[_Contender] = []
-        for device in devices:
-            try:
-                own.append(_on_device(trained, device, options, field, codecs, model.stat().st_size, stop))
-            except _REFUSALS as error:
-                refused.append({"pipeline": pipeline.name, "device": device.name, "reason": str(error)})
-                progress.say(f"  on {device.name} it is refused: {error}")
-                continue
-            progress.say(
-                f"  on {device.name}: compiled in {own[-1].compile_seconds:.1f} s, {options.replicates} replicates done"
-            )
-        _require_equal(own)
-        made += own
-    return made, refused
-
-
-def _on_device(
-    trained: Trained,
-    device: DeviceRequest,
-    options: BenchOptions,
-    field: Field,
-    codecs: dict[str, Codec],
-    model_bytes: int,
-    stop: StopFlag,
-) -> _Contender:
-    """Compile a pipeline on an engine of its own, and measure; an engine remembers but a few plans."""
-    chain = make_chain(trained, field, get_backend(device, threads=1), options.seed)
-    began = time.perf_counter()
-    compile_forest(chain)
-    compile_seconds = time.perf_counter() - began
-    measured = measure_pipeline(
-        chain,
-        codecs,
-        n_replicates=options.replicates,
-        seed=options.seed,
-        margin=options.margin,
-        threads=options.threads or environment.usable_processors(),
-        stop=stop,
-        truth=field.truth,
-    )
-    return _Contender(
-        trained=trained,
-        device=device.name,
-        chain=chain,
-        compile_seconds=compile_seconds,
-        measured=measured,
-        model_bytes=model_bytes,
-    )
-
-
-def _require_equal(contenders: list[_Contender]) -> None:
-    """Hold the identity gate: engines that disagree are not compared in speed."""
-    for each in contenders[1:]:
-        if each.measured.digest != contenders[0].measured.digest:
-            raise CompdistortError(
-                f"{each.trained.pipeline.name}: devices {contenders[0].device} and {each.device} measured different "
-                "objects, and must not",
-                "run `compdistort selftest`, and report this with the image",
-            )
+def _foreign(folder: Path) -> str:
+    """Return what in a folder a benchmark did not write, or nothing."""
+    try:
+        twin = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
+        models = {f"{row['pipeline']}.npz" for row in (*twin["rows"], *twin["refused"])}
+        own = twin["format"] == FORMAT
+    except (OSError, ValueError, LookupError, TypeError):
+        own = False
+    if not own:
+        return f"no {JSON_NAME} of one"
+    known = {JSON_NAME, CSV_NAME, PAGE_NAME, MODELS_NAME} | {f"{MODELS_NAME}/{name}" for name in models}
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return next((f"it holds {name}" for name in found if name not in known), "")
 
 
 def _twin(
     options: BenchOptions,
     field: Field,
     codecs: dict[str, Codec],
-    contenders: list[_Contender],
-    refused: list[dict[str, str]],
-    device: DeviceRequest,
-    began: str,
+    contenders: list[Contender],
+    refused: list[Refusal],
 ) -> dict[str, Any]:
     """Return all numbers, JSON-ready."""
-    rows = []
-    for each in contenders:
-        assert each.times is not None
-        rows.append(entry(each.trained, each.device, each.chain, each.measured, each.times))
-        rows[-1] |= {"compile_seconds": each.compile_seconds, "model_bytes": each.model_bytes}
     choice = _choose(contenders, options.tolerance)
-    for row, standing in zip(rows, choice.standings, strict=True):
-        row["standing"] = standing_facts(standing)
-    session = environment.session(device) | {
-        "start": began,
-        "stop": environment.now(),
-        "cpu": Machine.here().cpu,
-        "memory_bytes": environment.memory_bytes(),
-    }
+    rows = [
+        {**entry(each), "standing": standing_facts(standing)}
+        for each, standing in zip(contenders, choice.standings, strict=True)
+    ]
+    names = [row["pipeline"] for row in rows]
     return {
         "format": FORMAT,
         "version": VERSION,
         "image": field.facts,
-        "options": {
-            key: value.name if isinstance(value, Path) else value
-            for key, value in asdict(replace(options, min_size=field.min_size)).items()
-        },
+        "sensor_model": field.sensor.to_dict(),
+        "options": _option_facts(options, field),
         "codecs": codec_facts(codecs, contenders[0].measured),
         "rows": rows,
-        "refused": refused,
-        "engines_equal": len({each.device for each in contenders}) > 1,
+        "refused": [each.facts() for each in refused],
+        "engines_equal": len(set(names)) < len(names),
         "most_accurate": choice.most_accurate,
         "fastest_at_equal_trust": choice.fastest,
-        "fastest_by_minimum": choice.fastest_by_minimum,
+        "overtakers": list(choice.overtakers),
+        "tied": list(choice.tied),
         "software": environment.software(),
-        "session": session,
     }
 
 
-def _choose(contenders: list[_Contender], tolerance: float) -> Choice:
-    candidates = []
-    for each in contenders:
-        assert each.times is not None
-        judged = each.trained.held_out is not None
-        candidates.append(
-            Candidate(
-                score=each.trained.score,
-                squares=each.trained.squares if judged else None,
-                ns_per_pixel=each.times.median_ns("replicate"),
-                fastest_ns=each.times.fastest_ns("replicate"),
-                verdicts={codec.codec: codec.verdict for codec in each.measured.scores.codecs},
-            )
+def _choose(contenders: list[Contender], tolerance: float) -> Choice:
+    candidates = [
+        Candidate(
+            pipeline=each.trained.pipeline.name,
+            score=each.trained.score,
+            squares=each.trained.squares,
+            turns=each.times.turns_ns("replicate"),
+            verdicts={codec.codec: codec.verdict for codec in each.measured.scores.codecs},
+            n_objects=each.measured.scores.n_objects,
+            truth_dice=each.measured.truth_dice,
         )
+        for each in contenders
+    ]
     return choose_fastest(candidates, tolerance)
+
+
+def _option_facts(options: BenchOptions, field: Field) -> dict[str, Any]:
+    """Return the options as they were meant, without paths of this machine."""
+    meant = replace(options, min_size=field.min_size)
+    if options.image is None:
+        scene, size = options.simulated
+        meant = replace(meant, scene=scene, size=size)
+    elif options.sensor not in (None, ESTIMATE):
+        meant = replace(meant, sensor=Path(str(options.sensor)).name)
+    return {key: value.name if isinstance(value, Path) else value for key, value in asdict(meant).items()}
+
+
+def _session(engines: Engines) -> dict[str, Any]:
+    """Return what is special to this run, and what every device that was asked for is here."""
+    telling = next((name for name, (_, engine, _) in engines.items() if engine.devices), next(iter(engines)))
+    found = environment.session(engines[telling][0])  # of several engines that of CUDA has versions to tell
+    return {
+        **{key: value for key, value in found.items() if key not in ("engine", "why")},
+        "stop": environment.now(),
+        "cpu": Machine.here().cpu,
+        "memory_bytes": environment.memory_bytes(),
+        "engines": [
+            {"device": name, "engine": engine.name, "reason": engine.reason, "same_as": same or None}
+            for name, (_, engine, same) in engines.items()
+        ],
+    }
 
 
 def _write(folder: Path, twin: dict[str, Any]) -> None:

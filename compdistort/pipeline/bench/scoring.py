@@ -8,29 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import PARAMETERS, Backend, Float64, SegmentRule
+from compdistort.backend.base import PARAMETERS, Backend, SegmentRule
 from compdistort.codecs import Codec
 from compdistort.features import build_bank
-from compdistort.match import MatchCounts
 from compdistort.measure import PARAMETER_INFO, PARAMETER_SLICE, image_totals
 from compdistort.pipeline.bench.field import Field
 from compdistort.pipeline.bench.train import Trained
-from compdistort.pipeline.comparison import SUMMARY, Comparison, Reference, compare
+from compdistort.pipeline.comparison import Comparison, Reference, compare
 from compdistort.pipeline.inputs import Chain
+from compdistort.pipeline.outcome import N_TOTALS, match_counts
 from compdistort.pipeline.rows import RAW, Row
 from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.workers import open_workers
 from compdistort.rng import Stream, derive_key
 from compdistort.score import CodecSamples, RawSamples, StudyScores, score_study
-from compdistort.score.results import TOTALS
 
 RADIUS_PX = 3.0
 """Largest distance of the centres of one object, as a study's default."""
 
 RELATIVE_KINDS = ("area", "length", "ratio")
 """Kinds of parameters whose uncertainty means something beside their value."""
-
-_N_TOTALS = len(TOTALS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,19 +147,14 @@ def _dice(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
     return 2 * int((found & true).sum()) / both if both else 1.0
 
 
-def _counts(summary: Float64) -> MatchCounts:
-    names = SUMMARY[_N_TOTALS:]
-    return MatchCounts(**{name: int(value) for name, value in zip(names, summary[_N_TOTALS:], strict=True)})
-
-
 def _raw_samples(reference: Reference, rows: list[dict[str, Row]]) -> RawSamples:
     summaries = np.stack([row[RAW].summary for row in rows])
     return RawSamples(
         values=np.ascontiguousarray(reference.values[:, PARAMETER_SLICE]),
         totals=np.asarray(image_totals(reference.values), np.float64),
         replicate_values=np.stack([row[RAW].values for row in rows]),
-        replicate_totals=summaries[:, :_N_TOTALS],
-        replicate_counts=tuple(_counts(summary) for summary in summaries),
+        replicate_totals=summaries[:, :N_TOTALS],
+        replicate_counts=tuple(match_counts(row) for row in summaries[:, N_TOTALS:].tolist()),
     )
 
 
@@ -173,7 +165,7 @@ def _codec_samples(name: str, on_raw: Comparison, rows: list[dict[str, Row]]) ->
         totals=np.asarray(image_totals(on_raw.values), np.float64),
         counts=on_raw.counts,
         paired_values=np.stack([row[name].values for row in rows]),
-        paired_totals=np.stack([row[name].summary for row in rows])[:, :_N_TOTALS],
+        paired_totals=np.stack([row[name].summary for row in rows])[:, :N_TOTALS],
     )
 
 

@@ -13,11 +13,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from compdistort.backend.bitsliced.descent import unpacked_bits
 from compdistort.backend.bitsliced.voter import Voter, voter_for
+from compdistort.backend.compiled.blocks import UNIT
 from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.stopping import StopFlag
 
 R = TypeVar("R")
+E = TypeVar("E", bound=Exception)
 
 STAGES = ("noise", "features", "forest", "objects", "replicate")
 """What is timed; ``objects`` is components and object table, ``replicate`` the whole, fused."""
@@ -28,8 +31,6 @@ COMPILED = "numba"
 SHORT_SECONDS = 0.03
 """A call is repeated within a turn until it took about so long, at most `MOST_CALLS` times."""
 MOST_CALLS = 10
-
-_WORK_UNIT = 512
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,17 +54,23 @@ class Times:
     seconds: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     stack_bytes: int = 0
 
+    def turns_ns(self, stage: str) -> tuple[float, ...]:
+        """Return every turn, nanoseconds a pixel."""
+        return tuple(seconds / self.pixels * 1e9 for seconds in self.seconds[stage])
+
     def median_ns(self, stage: str) -> float:
         """Return the median over the turns, nanoseconds a pixel."""
-        return statistics.median(self.seconds[stage]) / self.pixels * 1e9
+        return statistics.median(self.turns_ns(stage))
 
     def fastest_ns(self, stage: str) -> float:
         """Return the minimum over the turns, nanoseconds a pixel."""
-        return min(self.seconds[stage]) / self.pixels * 1e9
+        return min(self.turns_ns(stage))
 
 
-def time_in_turns(chains: list[Chain], rounds: int, stop: StopFlag) -> list[Times]:
+def time_in_turns(chains: list[Chain], rounds: int, stop: StopFlag) -> list[Times | MemoryError]:
     """Time every chain once a round, all with the same replicate.
+
+    A chain that runs out of memory in the warm-up turn takes no part in the others.
 
     Parameters
     ----------
@@ -76,20 +83,34 @@ def time_in_turns(chains: list[Chain], rounds: int, stop: StopFlag) -> list[Time
 
     Returns
     -------
-    list of Times
-        One a chain.
+    list of Times or MemoryError
+        One a chain, or what ended its warm-up.
     """
-    found = [Times(pixels=chain.raw.size) for chain in chains]
-    for chain, times in zip(chains, found, strict=True):
-        stop.check()
-        began = time.perf_counter()
-        _turn(chain, 0, times, keep=False)
-        times.warm_up_seconds = time.perf_counter() - began
+    found = [_warm_up(chain, stop) for chain in chains]
     for number in range(1, rounds + 1):
         for chain, times in zip(chains, found, strict=True):
-            stop.check()
-            _turn(chain, number, times, keep=True)
+            if isinstance(times, Times):
+                stop.check()
+                _turn(chain, number, times, keep=True)
     return found
+
+
+def forget_frames(error: E) -> E:
+    """Return an error without the frames that it passed through, which hold what was too much for the memory."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _warm_up(chain: Chain, stop: StopFlag) -> Times | MemoryError:
+    stop.check()
+    times = Times(pixels=chain.raw.size)
+    began = time.perf_counter()
+    try:
+        _turn(chain, 0, times, keep=False)
+    except MemoryError as error:
+        return forget_frames(error)
+    times.warm_up_seconds = time.perf_counter() - began
+    return times
 
 
 def _turn(chain: Chain, number: int, times: Times, *, keep: bool) -> None:
@@ -110,7 +131,7 @@ def _turn(chain: Chain, number: int, times: Times, *, keep: bool) -> None:
     times.stack_bytes = int(planes.nbytes)
     mask = clock("forest", _voting(chain, planes))
     if backend.name == COMPILED:
-        mask = _unpacked(mask, chain.raw.shape)
+        mask = unpacked_bits(mask)[: chain.raw.size].reshape(chain.raw.shape).astype(np.bool_)
     del planes
     clock("objects", lambda: backend.measure(backend.label(mask, chain.rule)))
     clock("replicate", lambda: backend.image_objects(draw(), chain.bank, forest, chain.rule))
@@ -146,8 +167,10 @@ def _voting(chain: Chain, planes: Any) -> Callable[[], Any]:
     voter = compile_forest(chain)
     if voter is None:
         return lambda: backend.threshold(backend.forest_proba(planes, forest)[rule.foreground], rule)
-    flat = planes.reshape(len(planes), -1)[list(voter.used)]
-    tested = np.pad(flat, ((0, 0), (0, -flat.shape[1] % _WORK_UNIT)))
+    pixels = chain.raw.size
+    tested = np.zeros((len(voter.used), -(-pixels // UNIT) * UNIT), np.float32)
+    for row, feature in zip(tested, voter.used, strict=True):  # one by one: a third stack would not fit everywhere
+        row[:pixels] = planes[feature].ravel()
 
     def vote() -> NDArray[np.uint64]:
         bits = np.empty(tested.shape[1] // 64, np.uint64)
@@ -155,9 +178,3 @@ def _voting(chain: Chain, planes: Any) -> Callable[[], Any]:
         return bits
 
     return vote
-
-
-def _unpacked(bits: NDArray[np.uint64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return packed bits, pixel 64 w + i in bit i of word w, as a mask of this shape."""
-    flat = np.unpackbits(bits.view(np.uint8), bitorder="little")[: int(np.prod(shape))]
-    return flat.reshape(shape).astype(np.bool_)

@@ -15,7 +15,7 @@ from compdistort.forest.grow import Recipe, grow, out_of_bag
 from compdistort.forest.holdout import Annotated, split_blocks
 from compdistort.forest.report import HeldOut, judge
 from compdistort.forest.rows import Rows, collect_rows
-from compdistort.forest.train import N_SAMPLE
+from compdistort.forest.train import N_SAMPLE, class_probabilities
 from compdistort.pipeline.bench.field import Field
 from compdistort.pipeline.bench.options import Pipeline
 
@@ -142,8 +142,7 @@ def _judged(
 
 
 def _judge(forest: FlatForest, rows: Rows, field: Field, backend: Backend[Any], source: str) -> tuple[HeldOut, Float64]:
-    planes = backend.to_device(np.ascontiguousarray(rows.features.T))
-    probability: Float64 = backend.to_host(backend.forest_proba(planes, forest)).astype(np.float64, copy=False)
+    probability = class_probabilities(forest, rows, backend)
     held_out = judge(probability, rows.pixels.value, field.classes, source)
     found = probability[field.classes.foreground] >= 0.5
     true = rows.pixels.value == field.classes.values[field.classes.foreground]
