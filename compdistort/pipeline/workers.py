@@ -135,8 +135,9 @@ class ProcessWorkers:
             process.join(max(0.0, until - time.monotonic()))
             process.kill()
             process.join()
-        for pool in self._pools:  # its own thread may have reaped the process a moment before us: let it finish
-            pool.shutdown(wait=True)
+            # The pool's own thread may have reaped it a moment before us, and is about to note its exit code.
+            while process.exitcode is None and time.monotonic() < until + GRACE_SECONDS:
+                time.sleep(0.001)
 
     def _result(self, task: "_Task", tasks: Sequence["_Task"]) -> Any:
         """Return what a task gave; look after the stop flag and after the other tasks meanwhile."""
