@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from compdistort.errors import CompdistortError, ConfigError, ResourceError
+from compdistort.errors import CompdistortError, ConfigError, ImageFormatError, ResourceError
 
 _SERIAL = itertools.count()
 _CHUNK = 1 << 20
@@ -33,6 +33,8 @@ _REMEDIES = {
     errno.EIO: ("the disk reports an error", "check the disk, then try again"),
     errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n)"),
 }
+_REFUSALS = (errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE)
+"""What the disk refuses whatever the bytes of the file are: no sign of damage."""
 
 
 @contextmanager
@@ -58,6 +60,35 @@ def resource_errors(path: Path | str) -> Iterator[None]:
     except OSError as error:
         what, remedy = _REMEDIES.get(error.errno or 0, (error.strerror or str(error), "check the path and the disk"))
         raise ResourceError(f"{path}: {what}", remedy) from error
+
+
+@contextmanager
+def decoding_errors(where: Path | str, verb: str, remedy: str) -> Iterator[None]:
+    """Turn whatever a decoder raises on damaged data into an `ImageFormatError` of one line.
+
+    Parameters
+    ----------
+    where : Path or str
+        The file, or the part of it, for the message.
+    verb : str
+        What cannot be done, as in ``be decoded``.
+    remedy : str
+        What to do about it.
+
+    Raises
+    ------
+    ImageFormatError
+        For any error inside the block but the package's own, a lack of memory, and what the disk refuses.
+    """
+    try:
+        yield
+    except (CompdistortError, MemoryError):
+        raise
+    except Exception as error:  # the libraries raise almost every type there is on damaged files
+        if isinstance(error, OSError) and error.errno in _REFUSALS:
+            raise
+        reason = " ".join(str(error).split())[:120]
+        raise ImageFormatError(f"{where}: cannot {verb} ({type(error).__name__}: {reason})", remedy) from error
 
 
 @contextmanager
@@ -114,6 +145,29 @@ def require_place(path: Path | str) -> None:
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         if not stat.S_ISDIR(final.parent.stat().st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "is a file")
+
+
+def require_space(path: Path | str, n_bytes: int) -> None:
+    """Refuse to write what the disk has no room for, before the work that would be lost.
+
+    Parameters
+    ----------
+    path : Path or str
+        File or folder to write; its folder exists.
+    n_bytes : int
+        Size of what is to be written, before compression.
+
+    Raises
+    ------
+    ResourceError
+        If fewer bytes are free.
+    """
+    with resource_errors(path):
+        free = shutil.disk_usage(Path(path).parent).free
+    if free < n_bytes:
+        raise ResourceError(
+            f"{path}: takes up to {n_bytes} bytes, the disk has {free} free", "free some space or choose another folder"
+        )
 
 
 def require_output(path: Path | str, inputs: Iterable[Path | str] = ()) -> None:

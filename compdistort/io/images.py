@@ -3,7 +3,6 @@
 Every refusal is an `ImageFormatError` of one line that names the file, the value and the remedy.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from compdistort.errors import ConfigError, ImageFormatError
 from compdistort.io.files import atomic_path, resource_errors, sha256_file
+from compdistort.io.names import TIFF_SUFFIXES, file_format, is_zarr, plane_files
 from compdistort.io.pixels import DEFAULT_MAX_BYTES, KINDS, Crop, Image, Kind, check_pixels, crop_image, parse_crop
 from compdistort.io.png_npy import read_npy, read_png, write_png
 from compdistort.io.tiff import read_tiff, write_tiff
@@ -33,11 +33,9 @@ __all__ = [
     "write_tiff",
 ]
 
-TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 WRITABLE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".zarr")
 """What `write_image` can write."""
 _FORMATS = {**dict.fromkeys(TIFF_SUFFIXES, "TIFF"), ".png": "PNG", ".npy": "npy"}
-_MAGIC = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"\x89PNG": "PNG", b"\x93NUM": "npy"}
 _USE = "use TIFF, PNG, npy, an OME-Zarr folder or a folder of TIFF files"
 
 
@@ -151,7 +149,7 @@ def write_ome_zarr(
 def _read(path: Path, kind: Kind, page: int | None, max_bytes: int) -> Image:
     if path.is_dir():
         return _read_folder(path, kind, page, max_bytes)
-    found = _format(path)
+    found = file_format(path, _FORMATS, _USE)
     numbers = kind in ("labels", "mask")
     if found == "TIFF":
         return read_tiff(path, page=page, stored_numbers=numbers, max_bytes=max_bytes)
@@ -163,33 +161,12 @@ def _read(path: Path, kind: Kind, page: int | None, max_bytes: int) -> Image:
     return _choose(path, image, page)
 
 
-def _format(path: Path) -> str:
-    """Return the format of a file; its name and its first bytes must agree."""
-    if not path.exists():
-        raise ImageFormatError(f"{path}: does not exist", "correct the path")
-    if not path.is_file():
-        raise ImageFormatError(f"{path}: is not a plain file", _USE)
-    named = _FORMATS.get(path.suffix.lower())
-    if named is None:
-        raise ImageFormatError(f"{path}: has the unknown suffix '{path.suffix}'", _USE)
-    with path.open("rb") as file:
-        head = file.read(4)
-    if not head:
-        raise ImageFormatError(f"{path}: is empty", "get the file again")
-    if _MAGIC.get(head) != named:
-        really = f"is {_MAGIC[head]}" if head in _MAGIC else "has other first bytes"
-        raise ImageFormatError(
-            f"{path}: is named as {named} but {really}", "give it the suffix of what it holds, or get the file again"
-        )
-    return named
-
-
 def _read_folder(path: Path, kind: Kind, page: int | None, max_bytes: int) -> Image:
-    from compdistort.io import ome_zarr  # noqa: PLC0415  zarr takes half a second to import
+    if is_zarr(path):
+        from compdistort.io import ome_zarr  # noqa: PLC0415  zarr takes half a second to import
 
-    if ome_zarr.is_zarr(path):
         return ome_zarr.read_ome_zarr(path, page=page, missing_chunks=kind in ("labels", "mask"), max_bytes=max_bytes)
-    files = sorted((p for p in path.iterdir() if p.suffix.lower() in TIFF_SUFFIXES and p.name[0] != "."), key=_natural)
+    files = plane_files(path)
     if not files:
         raise ImageFormatError(f"{path}: holds neither TIFF files nor an OME-Zarr image", _USE)
     if page is not None:
@@ -206,13 +183,6 @@ def _read_folder(path: Path, kind: Kind, page: int | None, max_bytes: int) -> Im
             )
         parts.append(image[None])
     return _join(files, parts)
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key in which frame_2 comes before frame_10."""
-    return [
-        (1, 0, word) if not word.isdecimal() else (0, int(word), word) for word in re.findall(r"\d+|\D+", path.name)
-    ]
 
 
 def _choose(path: Path, image: Image, page: int | None) -> Image:

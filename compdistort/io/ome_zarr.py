@@ -1,6 +1,5 @@
 """OME-Zarr 0.4 and 0.5 folders: one image of the full resolution, read without trusting what the folder says."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,18 +9,14 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from compdistort.errors import CompdistortError, ImageFormatError
-from compdistort.io.files import atomic_path
+from compdistort.errors import ImageFormatError
+from compdistort.io.files import atomic_path, decoding_errors
+from compdistort.io.ome_zarr_layout import AGAIN, AXIS_ORDER, open_level
 from compdistort.io.pixels import Image, check_size
+from compdistort.io.voxels import VoxelUm
 
-AXIS_ORDER = ("t", "c", "z", "y", "x")
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-_CODECS = {
-    "blosc", "bytes", "crc32c", "delta", "gzip", "lz4", "lzma", "bz2", "packbits", "sharding_indexed", "shuffle",
-    "transpose", "zlib", "zstd",
-}  # fmt: skip
 _CHUNK = 1024
-_AGAIN = "copy it again, or write it again"
 
 
 def read_ome_zarr(path: Path, *, page: int | None, missing_chunks: bool, max_bytes: int) -> Image:
@@ -49,99 +44,10 @@ def read_ome_zarr(path: Path, *, page: int | None, missing_chunks: bool, max_byt
         No image, axes in another order, several channels or times, a path that leaves the folder, a codec that may run
         code, missing chunks, damage.
     """
-    try:
-        axes, name = _multiscale(path)
-        folder = _inside(path, name)
-        _check_codecs(path, folder)
-        array = zarr.open_array(LocalStore(folder, read_only=True), mode="r")
-        _check_array(path, folder, array, max_bytes, missing_chunks)
-        image = _spatial(path, axes, array, page)
-    except (CompdistortError, MemoryError):
-        raise
-    except Exception as error:  # zarr and its codecs raise almost every type there is on damaged folders
-        reason = " ".join(str(error).split())[:120]
-        raise ImageFormatError(
-            f"{path}: cannot be read as OME-Zarr ({type(error).__name__}: {reason})", _AGAIN
-        ) from error
-    return image
-
-
-def is_zarr(path: Path) -> bool:
-    """Return whether a folder has the metadata file of a Zarr group or array."""
-    return any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray"))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(data, dict):
-        raise ImageFormatError(f"{path}: is no JSON object", _AGAIN)
-    return data
-
-
-def _multiscale(path: Path) -> tuple[tuple[str, ...], str]:
-    """Return the axes and the path of the first (finest) data set."""
-    if (path / "zarr.json").is_file():
-        attributes = _json(path / "zarr.json").get("attributes", {}).get("ome", {})
-    else:
-        attributes = _json(path / ".zattrs") if (path / ".zattrs").is_file() else {}
-    scales = attributes.get("multiscales")
-    if not isinstance(scales, list) or not scales:
-        raise ImageFormatError(
-            f"{path}: is a Zarr folder without an OME image",
-            "give the folder that holds 'multiscales' (for a plate, one field)",
-        )
-    axes = tuple(str(axis["name"] if isinstance(axis, dict) else axis).lower() for axis in scales[0]["axes"])
-    if [axis for axis in AXIS_ORDER if axis in axes] != list(axes) or axes[-2:] != ("y", "x"):
-        raise ImageFormatError(
-            f"{path}: has axes {' '.join(axes)}", "write them in the order t c z y x (of these, y and x at the end)"
-        )
-    return axes, str(scales[0]["datasets"][0]["path"])
-
-
-def _inside(path: Path, name: str) -> Path:
-    """Return the folder of a data set; refuse a name that leads out of the image folder."""
-    parts = name.replace("\\", "/").split("/")
-    folder = path / name
-    bad = not name or "\0" in name or ".." in parts or Path(name).is_absolute() or ":" in name
-    if bad or not folder.resolve().is_relative_to(path.resolve()):
-        raise ImageFormatError(
-            f"{path}: data set path {name!r} leads out of the folder",
-            "do not use this file: it was made to read others",
-        )
-    if not folder.is_dir():
-        raise ImageFormatError(f"{path}: data set {name!r} is missing", _AGAIN)
-    return folder
-
-
-def _check_codecs(path: Path, folder: Path) -> None:
-    """Allow coders that only decode bytes: a registered one such as 'pickle' would run code."""
-    for codec in _codec_names(folder):
-        if codec.removeprefix("numcodecs.") not in _CODECS:
-            raise ImageFormatError(
-                f"{path}: uses the coder '{codec}'", f"write it with one of {', '.join(sorted(_CODECS))}"
-            )
-
-
-def _codec_names(folder: Path) -> list[str]:
-    if (folder / "zarr.json").is_file():
-        return _names(_json(folder / "zarr.json").get("codecs", []), "name")
-    meta = _json(folder / ".zarray")
-    return _names([meta.get("compressor"), *(meta.get("filters") or [])], "id")
-
-
-def _names(codecs: Sequence[Any], key: str) -> list[str]:
-    """List the names of codecs, those inside a shard included."""
-    names: list[str] = []
-    for codec in codecs:
-        if codec is None:
-            continue
-        if isinstance(codec, str):
-            names.append(codec)
-            continue
-        names.append(str(codec[key]))
-        inner = codec.get("configuration") or {}
-        names += _names([*inner.get("codecs", []), *inner.get("index_codecs", [])], key)
-    return names
+    with decoding_errors(path, "be read as OME-Zarr", AGAIN):
+        level, array = open_level(path)
+        _check_array(path, level.folder, array, max_bytes, missing_chunks)
+        return _spatial(path, level.axes, array, page)
 
 
 def _check_array(path: Path, folder: Path, array: "zarr.Array[Any]", max_bytes: int, missing_chunks: bool) -> None:
@@ -170,8 +76,6 @@ def _count_chunks(folder: Path) -> int:
 
 def _spatial(path: Path, axes: tuple[str, ...], array: "zarr.Array[Any]", page: int | None) -> Image:
     """Read planes, rows and columns; other axes must have length 1."""
-    if len(axes) != array.ndim:
-        raise ImageFormatError(f"{path}: names {len(axes)} axes for an array of {array.ndim}", _AGAIN)
     sizes = dict(zip(axes, array.shape, strict=True))
     for axis, what in (("t", "times"), ("c", "channels")):
         if sizes.get(axis, 1) != 1:
@@ -216,26 +120,69 @@ def write_ome_zarr(
         )
     if image.dtype.kind not in "uif" or image.size == 0:
         raise ImageFormatError(f"{path}: cannot write {image.dtype} of shape {image.shape}", "give integers or floats")
+    chunks = tuple(min(n, _CHUNK) if axis in "yx" else 1 for axis, n in zip(names, image.shape, strict=True))
     with atomic_path(path) as partial:
-        group = zarr.create_group(LocalStore(partial), zarr_format=3, attributes=_attributes(path, names, metadata))
-        pixels = group.create_array(
-            "0",
-            shape=image.shape,
-            dtype=image.dtype,
-            chunks=tuple(min(n, _CHUNK) if axis in "yx" else 1 for axis, n in zip(names, image.shape, strict=True)),
-            dimension_names=names,
-            fill_value=0,
-            # an absent chunk could be a lost one: empty chunks are written too
-            config={"write_empty_chunks": True},
-        )
-        pixels[...] = image
+        create_ome_zarr(partial, path.stem, image.shape, image.dtype, chunks, names, None, metadata)[...] = image
 
 
-def _attributes(path: Path, axes: tuple[str, ...], metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    scale = [{"type": "scale", "scale": [1.0] * len(axes)}]
+def create_ome_zarr(
+    folder: Path,
+    name: str,
+    shape: Sequence[int],
+    dtype: "np.dtype[Any]",
+    chunks: Sequence[int],
+    axes: Sequence[str],
+    voxel_um: VoxelUm | None,
+    metadata: Mapping[str, Any] | None,
+) -> "zarr.Array[Any]":
+    """Create an OME-Zarr 0.5 folder whose pixels are still to be written.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder to create.
+    name : str
+        Name of the image.
+    shape, chunks : sequence of int
+        Sizes of the image and of its chunks.
+    dtype : numpy.dtype
+        Type of a pixel.
+    axes : sequence of str
+        Their names, of t c z y x in this order.
+    voxel_um : tuple of three float, or None
+        Size of a voxel along z, y and x; None = pixels without a unit.
+    metadata : mapping or None
+        Written as the attribute ``compdistort``.
+
+    Returns
+    -------
+    zarr.Array
+        The array to fill.
+    """
+    attributes = _attributes(name, axes, voxel_um, metadata)
+    group = zarr.create_group(LocalStore(folder), zarr_format=3, attributes=attributes)
+    return group.create_array(
+        "0",
+        shape=tuple(shape),
+        dtype=dtype,
+        chunks=tuple(chunks),
+        dimension_names=tuple(axes),
+        fill_value=0,
+        # an absent chunk could be a lost one: empty chunks are written too
+        config={"write_empty_chunks": True},
+    )
+
+
+def _attributes(
+    name: str, axes: Sequence[str], voxel_um: VoxelUm | None, metadata: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    sizes = {} if voxel_um is None else dict(zip("zyx", voxel_um, strict=True))
+    scale = [{"type": "scale", "scale": [float(sizes.get(axis, 1.0)) for axis in axes]}]
     multiscale = {
-        "name": path.stem,
-        "axes": [{"name": axis, "type": _TYPES[axis]} for axis in axes],
+        "name": name,
+        "axes": [
+            {"name": axis, "type": _TYPES[axis]} | ({"unit": "micrometer"} if axis in sizes else {}) for axis in axes
+        ],
         "datasets": [{"path": "0", "coordinateTransformations": scale}],
     }
     attributes: dict[str, Any] = {"ome": {"version": "0.5", "multiscales": [multiscale]}}

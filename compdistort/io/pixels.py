@@ -68,12 +68,12 @@ def check_size(path: Path, shape: Sequence[int], dtype: np.dtype[Any], stored: i
         )
 
 
-def check_pixels(path: Path, image: Image, kind: Kind) -> Image:
+def check_pixels(path: Path | str, image: Image, kind: Kind) -> Image:
     """Refuse pixels that do not serve the purpose; return them in the type that the purpose wants.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         For the message.
     image : ndarray of shape (rows, columns) or (planes, rows, columns)
         Pixels as stored.
@@ -104,7 +104,7 @@ def check_pixels(path: Path, image: Image, kind: Kind) -> Image:
     return image
 
 
-def _check_finite(path: Path, image: Image) -> None:
+def _check_finite(path: Path | str, image: Image) -> None:
     bad = ~np.isfinite(image)
     if bad.any():
         place = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), image.shape))
@@ -114,7 +114,7 @@ def _check_finite(path: Path, image: Image) -> None:
         )
 
 
-def _check_raw(path: Path, image: Image) -> Image:
+def _check_raw(path: Path | str, image: Image) -> Image:
     """Raw is uint16. Everything else is refused with the step that its owner, who knows its history, can take."""
     if image.dtype == np.uint16:
         return image
@@ -139,7 +139,7 @@ def _check_raw(path: Path, image: Image) -> Image:
     raise ImageFormatError(what, "if these are the camera's numbers, save it again with numpy: image.astype('uint16')")
 
 
-def _check_labels(path: Path, image: Image) -> Image:
+def _check_labels(path: Path | str, image: Image) -> Image:
     if image.dtype.kind == "b":
         return image.astype(np.uint8)
     if image.dtype.kind == "u":
@@ -155,7 +155,7 @@ def _check_labels(path: Path, image: Image) -> Image:
     return image.astype(f"u{image.dtype.itemsize}")
 
 
-def _check_mask(path: Path, image: Image) -> Image:
+def _check_mask(path: Path | str, image: Image) -> Image:
     if image.dtype.kind == "f":
         raise ImageFormatError(
             f"{path}: holds {image.dtype} pixels, but a mask has two values", "threshold it first, save as 0 and 255"
@@ -207,12 +207,23 @@ def crop_image(path: Path, image: Image, crop: Crop | None) -> Image:
     """
     if crop is None:
         return image
-    words = ",".join(f"{start}:{stop}" for start, stop in crop)
-    size = image.shape[-len(crop) :] if crop else ()
-    if len(size) != len(crop) or not all(0 <= a < b <= n for (a, b), n in zip(crop, size, strict=True)):
-        raise ImageFormatError(
-            f"{path}: crop {words} is not inside the image of {' x '.join(map(str, image.shape))} pixels",
-            "write y0:y1,x0:x1 inside it",
-        )
+    check_crop(path, image.shape, crop)
     window: tuple[Any, ...] = (..., *(slice(start, stop) for start, stop in crop))
     return np.asarray(image[window])
+
+
+def check_crop(path: Path, shape: Sequence[int], crop: Crop) -> None:
+    """Refuse a crop that is empty or not inside an image of this shape.
+
+    Raises
+    ------
+    ImageFormatError
+        With the crop and the shape.
+    """
+    words = ",".join(f"{start}:{stop}" for start, stop in crop)
+    size = shape[-len(crop) :] if crop else ()
+    if len(size) != len(crop) or not all(0 <= a < b <= n for (a, b), n in zip(crop, size, strict=True)):
+        raise ImageFormatError(
+            f"{path}: crop {words} is not inside the image of {' x '.join(map(str, shape))} pixels",
+            "write y0:y1,x0:x1 inside it",
+        )

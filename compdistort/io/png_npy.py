@@ -1,7 +1,10 @@
 """The two small formats: greyscale PNG and NumPy's .npy, with the same care as TIFF."""
 
+import math
 import struct
+import sys
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -109,26 +112,52 @@ def read_npy(path: Path, *, max_bytes: int) -> Image:
     ImageFormatError
         Damage, objects, colour (a last axis of 3 or 4), or a length that does not fit the header.
     """
-    size = path.stat().st_size
     with path.open("rb") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = header(file)
-        except (ValueError, EOFError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
-            raise ImageFormatError(
-                f"{path}: has no valid npy header ({' '.join(str(error).split())[:120]})", _AGAIN
-            ) from error
-        check_size(path, shape, dtype, size, max_bytes)
-        if len(shape) == 3 and shape[2] in (3, 4):
-            raise ImageFormatError(
-                f"{path}: has a last axis of {shape[2]}, which looks like colour",
-                "save one channel, axes (planes, rows, columns)",
-            )
-        count = int(np.prod(shape, dtype=np.int64))
-        if file.tell() + count * dtype.itemsize != size:
-            raise ImageFormatError(
-                f"{path}: {size} bytes do not hold {' x '.join(map(str, shape))} {dtype} pixels", _AGAIN
-            )
-        flat = np.fromfile(file, dtype=dtype, count=count)
+        shape, fortran, dtype = npy_header(path, file)
+        check_size(path, shape, dtype, None, max_bytes)
+        flat = np.fromfile(file, dtype=dtype, count=math.prod(shape))
     return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def npy_header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an open .npy file, which must hold what it says; the file is left at the first pixel.
+
+    Parameters
+    ----------
+    path : Path
+        For the message.
+    file : file object
+        The file, at its start.
+
+    Returns
+    -------
+    tuple of int
+        Shape.
+    bool
+        Whether the first axis is the fastest (Fortran's order).
+    numpy.dtype
+        Type as stored.
+
+    Raises
+    ------
+    ImageFormatError
+        As `read_npy`.
+    """
+    size = path.stat().st_size
+    try:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = header(file)
+    except (ValueError, EOFError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
+        raise ImageFormatError(
+            f"{path}: has no valid npy header ({' '.join(str(error).split())[:120]})", _AGAIN
+        ) from error
+    check_size(path, shape, dtype, size, sys.maxsize)
+    if len(shape) == 3 and shape[2] in (3, 4):
+        raise ImageFormatError(
+            f"{path}: has a last axis of {shape[2]}, which looks like colour",
+            "save one channel, axes (planes, rows, columns)",
+        )
+    if file.tell() + math.prod(shape) * dtype.itemsize != size:
+        raise ImageFormatError(f"{path}: {size} bytes do not hold {' x '.join(map(str, shape))} {dtype} pixels", _AGAIN)
+    return shape, fortran, dtype

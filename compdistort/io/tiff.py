@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from compdistort.errors import CompdistortError, ImageFormatError
-from compdistort.io.files import atomic_path
+from compdistort.errors import ImageFormatError
+from compdistort.io.files import atomic_path, decoding_errors
 from compdistort.io.pixels import Image, check_size
 from compdistort.io.tiff_layout import count_pages
 
 _LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}  # none, LZW, Deflate, PackBits, LZMA, Zstandard
 _GREY = {0: "white is zero", 1: "black is zero", 3: "palette"}
 _BIGTIFF_BYTES = 2**32 - 2**25
-_AGAIN = "it is truncated or damaged: get the file again"
+AGAIN = "it is truncated or damaged: get the file again"
 
 # A damaged file is reported once, as our own error; tifffile's notes go to whoever has set up logging.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -51,31 +51,22 @@ def read_tiff(path: Path, *, page: int | None, stored_numbers: bool, max_bytes: 
     n_pages = count_pages(path)
     if page is not None and not 0 <= page < n_pages:
         raise ImageFormatError(f"{path}: has no page {page}", f"choose one from 0 to {n_pages - 1}")
-    try:
-        with tifffile.TiffFile(path, _multifile=False) as file:
-            return _read_pages(
-                path, file, range(n_pages) if page is None else range(page, page + 1), stored_numbers, max_bytes
-            )
-    except CompdistortError:
-        raise
-    except MemoryError:
-        raise
-    except Exception as error:  # tifffile and the decoders raise almost every type there is on damaged files
-        reason = " ".join(str(error).split())[:120]
-        raise ImageFormatError(f"{path}: cannot be decoded ({type(error).__name__}: {reason})", _AGAIN) from error
+    numbers = range(n_pages) if page is None else range(page, page + 1)
+    with decoding_errors(path, "be decoded", AGAIN), tifffile.TiffFile(path, _multifile=False) as file:
+        return _read_pages(path, file, numbers, stored_numbers, max_bytes)
 
 
 def _read_pages(
     path: Path, file: tifffile.TiffFile, numbers: Sequence[int], stored_numbers: bool, max_bytes: int
 ) -> Image:
     size = path.stat().st_size
-    pages = [_plain_page(file.pages[number]) for number in numbers]
+    pages = [plain_page(file.pages[number]) for number in numbers]
     first = pages[0]
     for number, each in zip(numbers, pages, strict=True):
-        _check_page(path, number, each, stored_numbers, size, max_bytes)
+        check_page(path, number, each, stored_numbers, size, max_bytes)
         if (each.shape, each.dtype) != (first.shape, first.dtype):
             raise ImageFormatError(
-                f"{path}: page {number} is {_words(each)}, page {numbers[0]} is {_words(first)}",
+                f"{path}: page {number} is {page_words(each)}, page {numbers[0]} is {page_words(first)}",
                 "choose one page, or save pages of one size and type",
             )
     _check_dimensions(path, first.description, len(pages), len(file.pages))
@@ -87,18 +78,26 @@ def _read_pages(
     return image
 
 
-def _plain_page(page: Any) -> tifffile.TiffPage:
+def plain_page(page: Any) -> tifffile.TiffPage:
     """Return a page with its own tags (tifffile may hand out a light frame that leans on another page)."""
     return page if isinstance(page, tifffile.TiffPage) else page.aspage()
 
 
-def _words(page: tifffile.TiffPage) -> str:
+def page_words(page: tifffile.TiffPage) -> str:
+    """Size and type of a page, for a message."""
     return f"{' x '.join(str(n) for n in page.shape)} {page.dtype}"
 
 
-def _check_page(
+def check_page(
     path: Path, number: int, page: tifffile.TiffPage, stored_numbers: bool, size: int, max_bytes: int
 ) -> None:
+    """Refuse a page that is no plain greyscale image, or that the file cannot hold.
+
+    Raises
+    ------
+    ImageFormatError
+        Colour, lossy compression, an odd pixel type, strips or tiles missing or past the end of the file.
+    """
     where = f"{path}: page {number}" if number else f"{path}:"
     if page.samplesperpixel != 1 or int(page.photometric) not in _GREY:
         raise ImageFormatError(
@@ -130,14 +129,14 @@ def _check_segments(where: str, page: tifffile.TiffPage, size: int) -> None:
     offsets, counts = page.dataoffsets, page.databytecounts
     expected = math.prod(page.chunked)
     if len(offsets) != expected or len(counts) != expected:
-        raise ImageFormatError(f"{where} lists {len(offsets)} of its {expected} strips or tiles", _AGAIN)
+        raise ImageFormatError(f"{where} lists {len(offsets)} of its {expected} strips or tiles", AGAIN)
     for index, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
         if offset <= 0 or count <= 0:
-            raise ImageFormatError(f"{where} has no data for strip or tile {index}", _AGAIN)
+            raise ImageFormatError(f"{where} has no data for strip or tile {index}", AGAIN)
         if offset + count > size:
-            raise ImageFormatError(f"{where} needs bytes up to {offset + count}, the file ends at {size}", _AGAIN)
+            raise ImageFormatError(f"{where} needs bytes up to {offset + count}, the file ends at {size}", AGAIN)
     if int(page.compression) == 1 and sum(counts) * 8 < math.prod(page.shape) * page.bitspersample:
-        raise ImageFormatError(f"{where} holds {sum(counts)} bytes of pixels, its size needs {page.nbytes}", _AGAIN)
+        raise ImageFormatError(f"{where} holds {sum(counts)} bytes of pixels, its size needs {page.nbytes}", AGAIN)
 
 
 def _check_dimensions(path: Path, description: str, chosen: int, total: int) -> None:
