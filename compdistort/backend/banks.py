@@ -22,6 +22,8 @@ class SeparableScale:
     inner_smooth, inner_first : ndarray of shape (r + 1,), float32, or None
         Kernels, as `smooth` and `first`, of the gradient whose products `smooth` averages to the structure tensor; None
         where no column is one of its eigenvalues.
+    planar : bool
+        In a 3D image, each plane is filtered by itself, as a 2D image is: nothing runs along z.
     """
 
     sigma_px: float
@@ -32,6 +34,7 @@ class SeparableScale:
     narrow: Float32
     inner_smooth: Float32 | None = None
     inner_first: Float32 | None = None
+    planar: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class SeparableBank:
         Operator (``GS``, ``LoG``, ``GGM``, ``DoG``, ``HE1`` .. ``HE3``, ``ST1`` .. ``ST3``) and index into `scales`,
         one a feature.
     scales : tuple of SeparableScale
-        The distinct scales.
+        The scales; in the set `vigra` the structure tensor of a sigma is one of its own.
     border : str
         ``"mirror"`` (d c b | a b c d | c b a) or ``"reflect"`` (c b a | a b c d | d c b).
     """

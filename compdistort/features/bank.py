@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from compdistort.backend.base import FilterBank, SeparableBank, SeparableScale
 from compdistort.errors import ConfigError
 from compdistort.features.half_grid import coarse_axis, half_grid_bank, is_coarse
 from compdistort.features.kernels import first_derivative, gaussian, second_derivative, window_radius
 from compdistort.features.spec import EIGENVALUES, FeatureSpec
+from compdistort.features.vigra import FINEST_DERIVATIVE_PX, vigra_scale, vigra_shortest_axis, vigra_tensor_scale
 from compdistort.features.weka import weka_bank, weka_names
 
 NARROW = 0.66
@@ -38,10 +40,12 @@ def feature_names(spec: FeatureSpec) -> tuple[str, ...]:
     (25, 70)
     >>> feature_names(FeatureSpec(set="plain", sigmas=(1.6,)))
     ('GS_s1.6', 'LoG_s1.6', 'GGM_s1.6', 'DoG_s1.6')
+    >>> feature_names(FeatureSpec(set="plain", pairs=(("GS", 1.0), ("HE1", 1.6)), planar=(1.6,)))
+    ('GS_s1.0', 'HE1_s1.6_2d')
     """
     if spec.set == "weka":
         return weka_names(spec.sigmas)
-    return tuple(f"{operator}_s{sigma}" for operator, sigma in spec.columns)
+    return tuple(f"{operator}_s{sigma}{'_2d' if sigma in spec.planar else ''}" for operator, sigma in spec.columns)
 
 
 def build_bank(spec: FeatureSpec, ndim: int, shape: Sequence[int] | None = None) -> FilterBank:
@@ -49,12 +53,15 @@ def build_bank(spec: FeatureSpec, ndim: int, shape: Sequence[int] | None = None)
 
     `weka` repeats the edge pixel and sums in ImageJ's order. `ilastik` smooths first (sigma sqrt(s^2 - 1), or s up to
     1; window 3.5), then filters with q = min(s, 1) (window 2), border mirrored without repeating the edge pixel.
+    `vigra` filters directly at sigma as calls of `vigra.filters` do: window 3 + order / 2, so that every kernel has its
+    own radius, at least 1; border of `ilastik`. Its own columns are those of `ilastik`; vigra could make more at 0.3.
     `plain` filters directly at sigma (window 4), border mirrored with the edge pixel repeated (SciPy's ``reflect``).
     `fast` is `plain` with sigmas from 3.5 on a grid of half the size (`backend.plain.half_grid`): close, not equal.
-    In `ilastik` and `plain`, HE1, HE2 (HE3 in 3D) are the eigenvalues of the Hessian of the Gaussian of q (`plain`:
-    sigma), ST1, ST2 (ST3) those of the structure tensor: gradient at q / 2 (sigma / 2), its products averaged by the
-    Gaussian of q (sigma), each with the set's window and border; largest first, without a power of sigma.
-    All planes of the four sets are equal to the bit on every CPU backend.
+    In `ilastik`, `vigra` and `plain`, HE1, HE2 (HE3 in 3D) are the eigenvalues of the Hessian of the Gaussian of q (in
+    the other two sigma), ST1, ST2 (ST3) those of the structure tensor: gradient at q / 2 (`plain`: sigma / 2, `vigra`:
+    sigma), its products averaged by the Gaussian of q (sigma, sigma / 2), each with the set's window and border; the
+    largest first, without a power of sigma. The planar sigmas of these three are filtered plane by plane, as 2D images.
+    All planes of the five sets are equal to the bit on every CPU backend.
 
     Parameters
     ----------
@@ -72,8 +79,8 @@ def build_bank(spec: FeatureSpec, ndim: int, shape: Sequence[int] | None = None)
     Raises
     ------
     ConfigError
-        If set or operator does not exist for `ndim` axes, a sigma is too fine for a derivative, or an axis is too
-        short.
+        If set or operator does not exist for `ndim` axes, a sigma of a 2D image is planar or too fine for a derivative,
+        or an axis is too short.
 
     Examples
     --------
@@ -87,6 +94,10 @@ def build_bank(spec: FeatureSpec, ndim: int, shape: Sequence[int] | None = None)
         if ndim != 2:
             raise ConfigError(f"feature set 'weka' is 2D only, the image has {ndim} axes", "use --set ilastik or plain")
         return weka_bank(spec.sigmas)
+    if spec.planar and ndim == 2:
+        raise ConfigError(
+            f"sigmas {list(spec.planar)} are planar, but the image has one plane only", "leave out --planar"
+        )
     _check_eigenvalues(spec, ndim)
     if shape is not None:
         _check_axes(spec, shape)
@@ -96,16 +107,28 @@ def build_bank(spec: FeatureSpec, ndim: int, shape: Sequence[int] | None = None)
 
 
 def _separable_bank(spec: FeatureSpec) -> SeparableBank:
-    scale_of = _ilastik_scale if spec.set == "ilastik" else _plain_scale
-    tensors = {sigma for operator, sigma in spec.columns if operator.startswith("ST")}
-    scales = tuple(scale_of(sigma, tensor=sigma in tensors) for sigma in spec.sigmas)
-    _check_derivatives(spec, scales)
-    return SeparableBank(
-        names=feature_names(spec),
-        columns=tuple((operator, spec.sigmas.index(sigma)) for operator, sigma in spec.columns),
-        scales=scales,
-        border="mirror" if spec.set == "ilastik" else "reflect",
+    tensors = {sigma for operator, sigma in spec.columns if _is_tensor(operator)}
+    keys = [(sigma, spec.set == "vigra" and _is_tensor(operator)) for operator, sigma in spec.columns]
+    wanted = tuple(dict.fromkeys(keys))
+    scales = tuple(
+        replace(
+            vigra_tensor_scale(sigma) if own else _scale_of(spec.set, sigma, tensor=sigma in tensors),
+            planar=sigma in spec.planar,
+        )
+        for sigma, own in wanted
     )
+    bank = SeparableBank(
+        names=feature_names(spec),
+        columns=tuple((operator, wanted.index(key)) for (operator, _), key in zip(spec.columns, keys, strict=True)),
+        scales=scales,
+        border="reflect" if spec.set in ("plain", "fast") else "mirror",
+    )
+    _check_derivatives(spec, bank)
+    return bank
+
+
+def _is_tensor(operator: str) -> bool:
+    return operator.startswith("ST")
 
 
 def shortest_axis(spec: FeatureSpec, sigma: float) -> int:
@@ -118,6 +141,8 @@ def shortest_axis(spec: FeatureSpec, sigma: float) -> int:
     """
     if spec.set == "ilastik":
         return math.ceil(PRESMOOTH_WINDOW * sigma) + 1
+    if spec.set == "vigra":
+        return vigra_shortest_axis([operator for operator, at in spec.columns if at == sigma], sigma)
     if spec.set == "fast" and is_coarse(sigma):
         return coarse_axis(sigma)
     return max(1, window_radius(sigma, PLAIN_WINDOW))
@@ -125,33 +150,40 @@ def shortest_axis(spec: FeatureSpec, sigma: float) -> int:
 
 def _check_axes(spec: FeatureSpec, shape: Sequence[int]) -> None:
     for sigma in sorted(spec.sigmas):
-        need = shortest_axis(spec, sigma)
-        if min(shape) < need:
+        need, planar = shortest_axis(spec, sigma), sigma in spec.planar
+        if min(shape[-2:] if planar else shape) < need:
+            axes = "along rows and columns" if planar else "on every axis"
             raise ConfigError(
-                f"sigma {sigma} of feature set '{spec.set}' needs {need} pixels on every axis, the image has "
+                f"sigma {sigma} of feature set '{spec.set}' needs {need} pixels {axes}, the image has "
                 f"{' x '.join(map(str, shape))}",
                 "leave this and coarser sigmas out with --sigma",
             )
 
 
 def _check_eigenvalues(spec: FeatureSpec, ndim: int) -> None:
-    for operator, _ in spec.columns:
-        if operator in EIGENVALUES and int(operator[2:]) > ndim:
+    for operator, sigma in spec.columns:
+        if operator in EIGENVALUES and int(operator[2:]) > (2 if sigma in spec.planar else ndim):
+            where = "sigma that is not planar" if sigma in spec.planar else "3D image"
             raise ConfigError(
-                f"feature {operator} needs a 3D image: in 2D there are two eigenvalues", f"leave {operator} out"
+                f"feature {operator} needs a {where}: in 2D there are two eigenvalues", f"leave {operator} out"
             )
 
 
-def _check_derivatives(spec: FeatureSpec, scales: tuple[SeparableScale, ...]) -> None:
-    for operator, sigma in spec.columns:
-        scale = scales[spec.sigmas.index(sigma)]
-        slope = scale.inner_first if operator.startswith("ST") else scale.first
-        if operator not in ("GS", "DoG") and (slope is None or slope.size < 2):
-            finest = 0.5 if operator.startswith("ST") and spec.set == "ilastik" else 0.25
+def _check_derivatives(spec: FeatureSpec, bank: SeparableBank) -> None:
+    for (operator, sigma), (_, at) in zip(spec.columns, bank.columns, strict=True):
+        slope = bank.scales[at].inner_first if _is_tensor(operator) else bank.scales[at].first
+        if operator not in ("GS", "DoG") and (slope is None or not slope.any()):
+            finest = 0.5 if _is_tensor(operator) and spec.set == "ilastik" else 0.25
             raise ConfigError(
                 f"sigma {sigma} is too fine for {operator}: its kernel is a single pixel",
-                f"use a sigma of {finest} or more",
+                f"use a sigma of {FINEST_DERIVATIVE_PX if spec.set == 'vigra' else finest} or more",
             )
+
+
+def _scale_of(name: str, sigma: float, *, tensor: bool) -> SeparableScale:
+    if name == "ilastik":
+        return _ilastik_scale(sigma, tensor=tensor)
+    return vigra_scale(sigma, NARROW) if name == "vigra" else _plain_scale(sigma, tensor=tensor)
 
 
 def _ilastik_scale(sigma: float, *, tensor: bool) -> SeparableScale:

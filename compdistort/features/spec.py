@@ -19,13 +19,18 @@ them of itself: they are named as pairs."""
 FEATURE_SETS: dict[str, tuple[float, ...]] = {
     "weka": (1.0, 2.0, 4.0, 8.0, 16.0),
     "ilastik": (0.3, 0.7, 1.0, 1.6, 3.5, 5.0, 10.0),
+    "vigra": (0.3, 0.7, 1.0, 1.6, 3.5, 5.0, 10.0),
     "plain": (0.7, 1.0, 1.6, 3.5, 5.0, 10.0),
     "fast": (0.7, 1.0, 1.6, 3.5, 5.0, 10.0),
 }
 """Default sigmas of each set."""
 
 ILASTIK_FINEST_DERIVATIVE_PX = 0.7
-"""Below this sigma the set `ilastik` holds GS alone, as ilastik's dialog does."""
+"""Below this sigma the set `ilastik` holds GS alone, as ilastik's dialog does. So does `vigra`, which could do without:
+both sets have the same columns of themselves, and finer ones as pairs."""
+
+PLANAR_SETS = ("ilastik", "vigra", "plain")
+"""Sets whose sigmas may be computed plane by plane."""
 
 WEKA_MAX_SIGMA = 20.0
 """Above 8.5 px (0.4 times 21.25) ImageJ blurs a reduced image: another arithmetic, not offered here."""
@@ -38,11 +43,13 @@ class FeatureSpec:
     Attributes
     ----------
     set : str
-        ``weka``, ``ilastik``, ``plain`` or ``fast`` (a key of `FEATURE_SETS`).
+        ``weka``, ``ilastik``, ``vigra``, ``plain`` or ``fast`` (a key of `FEATURE_SETS`).
     sigmas : tuple of float
         Scales; () takes the set's default. In pixels, but Weka's are 2.5 times the standard deviation.
     pairs : tuple of (str, float), or None
         Explicit (operator, sigma in pixels) columns, in that order; then `sigmas` follows from them.
+    planar : tuple of float
+        Those of the sigmas that are computed plane by plane in a 3D image, without a filter along z; () in 2D.
 
     Raises
     ------
@@ -55,11 +62,14 @@ class FeatureSpec:
     --------
     >>> FeatureSpec(set="ilastik", pairs=(("LoG", 3.5), ("GS", 1.0))).sigmas
     (3.5, 1.0)
+    >>> FeatureSpec(set="ilastik", sigmas=(1.0, 3.5), planar=(3.5,)).planar
+    (3.5,)
     """
 
     set: str
     sigmas: tuple[float, ...] = ()
     pairs: tuple[tuple[str, float], ...] | None = None
+    planar: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.set not in FEATURE_SETS:
@@ -74,6 +84,8 @@ class FeatureSpec:
         else:
             object.__setattr__(self, "sigmas", tuple(float(sigma) for sigma in self.sigmas))
         _check_sigmas(self.set, self.sigmas)
+        object.__setattr__(self, "planar", tuple(float(sigma) for sigma in self.planar))
+        _check_planar(self.set, self.sigmas, self.planar)
 
     def _set_sigmas(self, implied: tuple[float, ...]) -> None:
         if self.sigmas and tuple(self.sigmas) != implied:
@@ -90,13 +102,14 @@ class FeatureSpec:
             return ()
         if self.pairs is not None:
             return self.pairs
-        finest = ILASTIK_FINEST_DERIVATIVE_PX if self.set == "ilastik" else 0.0
+        finest = ILASTIK_FINEST_DERIVATIVE_PX if self.set in ("ilastik", "vigra") else 0.0
         return tuple((op, sigma) for op in OPERATORS for sigma in self.sigmas if op == "GS" or sigma >= finest)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec as JSON-ready data."""
+        """Return the spec as JSON-ready data; ``planar`` is there only where a sigma is planar."""
         pairs = None if self.pairs is None else [[operator, sigma] for operator, sigma in self.pairs]
-        return {"set": self.set, "sigmas": list(self.sigmas), "pairs": pairs}
+        planar = {"planar": list(self.planar)} if self.planar else {}
+        return {"set": self.set, "sigmas": list(self.sigmas), "pairs": pairs, **planar}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "FeatureSpec":
@@ -106,10 +119,13 @@ class FeatureSpec:
             set=data["set"],
             sigmas=tuple(data.get("sigmas") or ()),
             pairs=None if pairs is None else tuple((operator, sigma) for operator, sigma in pairs),
+            planar=tuple(data.get("planar") or ()),
         )
 
 
-def parse_spec(name: str, sigmas: Sequence[float] = (), pairs: Sequence[str] = ()) -> FeatureSpec:
+def parse_spec(
+    name: str, sigmas: Sequence[float] = (), pairs: Sequence[str] = (), planar: Sequence[float] = ()
+) -> FeatureSpec:
     """Return the spec that the words of a command line describe.
 
     Parameters
@@ -120,6 +136,8 @@ def parse_spec(name: str, sigmas: Sequence[float] = (), pairs: Sequence[str] = (
         Scales; empty for the default.
     pairs : sequence of str
         Words such as ``LoG:3.5``; empty for none.
+    planar : sequence of float
+        Those of the scales that are computed plane by plane; empty for none.
 
     Returns
     -------
@@ -136,7 +154,10 @@ def parse_spec(name: str, sigmas: Sequence[float] = (), pairs: Sequence[str] = (
     (('GS', 1.0), ('LoG', 3.5))
     """
     return FeatureSpec(
-        set=name, sigmas=tuple(sigmas), pairs=tuple(_parse_pair(word) for word in pairs) if pairs else None
+        set=name,
+        sigmas=tuple(sigmas),
+        pairs=tuple(_parse_pair(word) for word in pairs) if pairs else None,
+        planar=tuple(planar),
     )
 
 
@@ -156,7 +177,9 @@ def _suggest(word: str, known: tuple[str, ...]) -> str:
 
 def _check_pairs(name: str, pairs: tuple[tuple[str, float], ...]) -> None:
     if name == "weka":
-        raise ConfigError("feature set 'weka' takes no (operator, sigma) pairs", "use 'ilastik' or 'plain' with pairs")
+        raise ConfigError(
+            "feature set 'weka' takes no (operator, sigma) pairs", "use 'ilastik', 'vigra' or 'plain' with pairs"
+        )
     if not pairs:
         raise ConfigError("the list of (operator, sigma) pairs is empty", "give at least one, for example GS:1.0")
     for operator, _ in pairs:
@@ -165,7 +188,9 @@ def _check_pairs(name: str, pairs: tuple[tuple[str, float], ...]) -> None:
                 f"feature operator '{operator}' is unknown", _suggest(operator, OPERATORS + EIGENVALUES)
             )
         if operator in EIGENVALUES and name == "fast":
-            raise ConfigError(f"feature set 'fast' has no eigenvalues ({operator})", "use 'plain' or 'ilastik'")
+            raise ConfigError(
+                f"feature set 'fast' has no eigenvalues ({operator})", "use 'plain', 'ilastik' or 'vigra'"
+            )
     if len(set(pairs)) != len(pairs):
         twice = next(pair for pair in pairs if pairs.count(pair) > 1)
         raise ConfigError(f"feature {twice[0]}:{twice[1]} is listed twice", "list each (operator, sigma) once")
@@ -186,3 +211,17 @@ def _check_sigmas(name: str, sigmas: tuple[float, ...]) -> None:
             f"Weka sigma {sigmas[-1]} is above {WEKA_MAX_SIGMA}, where ImageJ blurs a reduced image",
             f"use sigmas up to {WEKA_MAX_SIGMA}",
         )
+
+
+def _check_planar(name: str, sigmas: tuple[float, ...], planar: tuple[float, ...]) -> None:
+    if planar and name not in PLANAR_SETS:
+        raise ConfigError(
+            f"feature set '{name}' has no sigmas that are computed plane by plane", f"use {' or '.join(PLANAR_SETS)}"
+        )
+    for sigma in planar:
+        if sigma not in sigmas:
+            raise ConfigError(
+                f"planar sigma {sigma} is none of the sigmas {list(sigmas)}", "name sigmas that the features have"
+            )
+    if len(set(planar)) != len(planar):
+        raise ConfigError(f"a planar sigma is listed twice in {list(planar)}", "list each once")

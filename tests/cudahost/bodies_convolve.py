@@ -1,7 +1,7 @@
 """What the kernels of separable filters must do (see `cudahost.bodies`)."""
 
 from dataclasses import replace
-from itertools import combinations, cycle, pairwise, permutations
+from itertools import combinations, cycle, pairwise, permutations, product
 
 import numpy as np
 from cudahost.bodies import same_bits
@@ -55,8 +55,8 @@ def check_bank(engine, image, bank, what):
 
 
 def check_presets(engine):
-    """All columns of the two presets in 2D and 3D, on integer pixels that fill no tile."""
-    for name in ("ilastik", "plain"):
+    """All columns of the three presets in 2D and 3D, on integer pixels that fill no tile."""
+    for name in ("ilastik", "vigra", "plain"):
         for shape in ((37, 70), (11, 9, 67)):
             image = np.random.default_rng(3).integers(0, 65536, shape).astype(np.uint16)
             check_bank(engine, image, build_bank(FeatureSpec(set=name), len(shape)), f"{name} {shape}")
@@ -114,6 +114,27 @@ def check_slabs(engine):
             for start, stop in ((0, 11), (0, 1), (5, 6), (10, 11), (0, 4), (3, 9), (7, 11)):
                 what = f"{border} {shape}, slab {start}:{stop}"
                 _check_slab(engine, image, bank, wanted, start, stop, what)
+
+
+def check_planar(engine):
+    """Planes that are filtered each by itself, beside filters along z: any preset, columns, kernels, slabs."""
+    image = np.random.default_rng(3).integers(0, 65536, (3, 19, 67)).astype(np.uint16)
+    for name in ("ilastik", "vigra", "plain"):
+        spec = FeatureSpec(set=name, sigmas=(0.7, 1.6, 3.5), planar=(0.7, 3.5))
+        check_bank(engine, image, build_bank(spec, 3), f"{name}, planar")
+    scales = [replace(scale_of(r, n, p), planar=flat) for r, n, p, flat in ((3, 5, 4, True), (2, 1, 6, False))]
+    scales += [replace(scale_of(13, 1), planar=True), replace(scale_of(1, 2, 14), planar=True)]
+    for border, shape in product(BORDERS, ((1, 1, 1), (9, 1, 33), (3, 34, 2), (2, 3, 66))):
+        check_bank(engine, pixels(shape), bank_of(scales, border), f"planar, {border} {shape}")
+    for subset in (*combinations(OPERATORS, 1), *combinations(OPERATORS, 3)):
+        columns = tuple((operator, i) for i in (1, 0, 2) for operator in subset)
+        check_bank(engine, pixels((3, 4, 5)), bank_of(scales[:3], "mirror", columns), f"planar, only {subset}")
+    image, bank = pixels((11, 3, 5)), bank_of(scales[:3], "reflect")
+    wanted = separable_stack(image, bank)
+    for start, stop in ((0, 11), (0, 1), (10, 11), (3, 9)):
+        _check_slab(engine, image, bank, wanted, start, stop, f"planar, slab {start}:{stop}")
+    flat = bank_of([replace(scale_of(2, 1), planar=True)], "mirror")
+    check_bank(engine, pixels((40, 33)), flat, "an image of one plane")
 
 
 def _check_slab(engine, image, bank, wanted, start, stop, what):

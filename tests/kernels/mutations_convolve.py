@@ -86,6 +86,7 @@ MUTATIONS = (
         "out[int((s.outer * (stop - start) + at + o - start) * inner + line)]",
         bodies.check_giant,
     ),
+    Mutation("every-plane-is-the-first", ALONG, "in + s.outer * n * inner + line", "in + line", bodies.check_planar),
     Mutation("second-derivatives-not-added", ALONG, "more.g[o] += sums.c[o]", "more.g[o] += 0.f", bodies.check_presets),
     Mutation("row-index-of-32-bits", ROWS, "return {row * nx,", "return {int(row * nx),", bodies.check_giant),
     Mutation(

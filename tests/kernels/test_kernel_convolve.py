@@ -28,6 +28,10 @@ def test_any_slab_gives_the_same_planes(engine):
     bodies.check_slabs(engine)
 
 
+def test_planes_that_are_filtered_by_themselves(engine):
+    bodies.check_planar(engine)
+
+
 def test_memory_for_less_than_one_plane(engine):
     bodies.check_little_memory(engine)
 

@@ -78,6 +78,13 @@ def wanted_scales(bank: SeparableBank, wanted: Sequence[int | None]) -> tuple[Wa
     return tuple(WantedScale(bank.scales[at], rows) for at, rows in sorted(found.items()))
 
 
+def plane_window(scales: Sequence[WantedScale]) -> tuple[int, int]:
+    """Return how far from plane z the planes lie that are loaded for it, first and last; borders aside."""
+    behind = min(s.reach - s.before if s.scale.presmooth is not None else -s.reach for s in scales)
+    ahead = max(s.reach + s.before + (GROUP - 1 if s.scale.presmooth is not None else 0) for s in scales)
+    return behind, ahead
+
+
 class SeparablePlan(TileLayout):
     """The memory of one running tile.
 
@@ -127,10 +134,7 @@ class SeparablePlan(TileLayout):
         self.behind = self.ahead = 0
         planes = 1
         if self.volume:
-            self.behind = min(s.reach - s.before if s.scale.presmooth is not None else -s.reach for s in self.scales)
-            self.ahead = max(
-                s.reach + s.before + (GROUP - 1 if s.scale.presmooth is not None else 0) for s in self.scales
-            )
+            self.behind, self.ahead = plane_window(self.scales)
             planes = min(self.ahead - self.behind + 1, self.shape[0])
         (y0, y1), (x0, x1) = self.rows, self.columns
         self.source_planes = planes

@@ -1,7 +1,8 @@
 """Separable filters on the device, slab by slab; the launches of single passes are in `passes`.
 
 A slab is a range of planes (rows in 2D). Its first pass reads the whole image, so it needs no halo of its own; only a
-pre-smoothed copy is made with the planes that the next kernel reaches.
+pre-smoothed copy is made with the planes that the next kernel reaches. A planar scale reads the planes of the slab
+alone, as so many images.
 """
 
 from math import prod
@@ -12,7 +13,15 @@ import numpy as np
 from compdistort.backend.base import SeparableBank, SeparableScale
 from compdistort.backend.device.cuda import Cuda
 from compdistort.backend.device.kernels import blocks_for
-from compdistort.backend.device.passes import Planes, Scale, finish, gaussian, image_lines, upload, volume_lines
+from compdistort.backend.device.lines import Planes, Scale, upload
+from compdistort.backend.device.passes import (
+    finish,
+    gaussian,
+    image_lines,
+    planar_gaussian,
+    planar_lines,
+    volume_lines,
+)
 from compdistort.backend.plain.convolve import probability_kernel
 
 _LINES = {2: 4, 3: 7}
@@ -122,6 +131,9 @@ def separable_slab(cuda: Cuda, pixels: Any, bank: SeparableBank, start: int, sto
         if not columns:
             continue
         scratch.used = 0
+        if scale.planar and pixels.ndim == 3:
+            _planar(cuda, pixels[start:stop], scale, bank.border, scratch, columns)
+            continue
         base = _presmoothed(cuda, image, scale, bank.border, (start, stop), scratch)
         _filter(cuda, base, scale, bank.border, (start, stop), scratch, columns)
 
@@ -130,7 +142,8 @@ def _slab_planes(bank: SeparableBank, ndim: int, planes: int) -> int:
     base = 0
     for scale in bank.scales:
         if scale.presmooth is not None:
-            base = max(base, planes + 2 * (max(scale.smooth.size, scale.narrow.size) - 1))
+            reach = 0 if scale.planar and ndim == 3 else max(scale.smooth.size, scale.narrow.size) - 1
+            base = max(base, planes + 2 * reach)
     return base + max(base, _LINES[ndim] * planes)
 
 
@@ -152,6 +165,7 @@ def _scale(cuda: Cuda, scale: SeparableScale) -> Scale:
         presmooth=None if scale.presmooth is None else upload(cuda, scale.presmooth),
         filters=upload(cuda, scale.smooth, scale.first, scale.second),
         narrow=upload(cuda, scale.narrow),
+        planar=scale.planar,
     )
 
 
@@ -185,3 +199,18 @@ def _filter(
         room = [scratch.take(planes) for _ in range(_LINES[ndim])]
         make = volume_lines if ndim == 3 else image_lines
         finish(cuda, make(cuda, base, scale, border, slab, room, fine="DoG" in columns), scale, border, columns)
+
+
+def _planar(cuda: Cuda, planes: Any, scale: Scale, border: str, scratch: _Scratch, columns: dict[str, Any]) -> None:
+    """Write the wanted columns of one scale for planes that are images of their own."""
+    n = len(planes)
+    if scale.presmooth is not None:
+        base = scratch.take(n)
+        planar_gaussian(cuda, planes, scale.presmooth, border, base, scratch.take(n))
+        scratch.used -= n
+        planes = base
+    if set(columns) == {"GS"}:
+        planar_gaussian(cuda, planes, scale.filters, border, columns["GS"], scratch.take(n))
+    else:
+        room = [scratch.take(n) for _ in range(_LINES[2])]
+        finish(cuda, planar_lines(cuda, planes, scale, border, room, fine="DoG" in columns), scale, border, columns)

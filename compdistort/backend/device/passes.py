@@ -4,120 +4,17 @@ A pass along the first axis reads the image as far as its kernel reaches and wri
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
-
-from compdistort.backend.base import Float32
 from compdistort.backend.device.cuda import Cuda
+from compdistort.backend.device.lines import Half, Lines, Planes, Scale
 
 _BLOCK, _LANES, _SPAN = (32, 8), 32, 64
 """Threads of a block, lines it works on, outputs it makes of each: as `kernels/line_sums.cuh` says."""
 
 _LONGEST = 2**27
 """Pixels an axis may have: 32 rows of them are told apart by 32 bits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Half:
-    """Half kernels of one length on the device.
-
-    Attributes
-    ----------
-    taps : array of shape (radius + 1, 4), float32
-        Weights from the centre outwards: Gaussian, first derivative, second derivative (per pixel, per pixel^2), 0.
-    radius : int
-        Pixels to either side of the centre.
-    """
-
-    taps: Any
-    radius: int
-
-
-@dataclass(frozen=True, slots=True)
-class Planes:
-    """Planes (rows in 2D) of an image on the device: all of them, or a range.
-
-    Attributes
-    ----------
-    array : array of shape ([planes,] rows, columns), float32
-        Pixels, DN.
-    first : int
-        Place of the first of them in the image.
-    n : int
-        How many the image has.
-    """
-
-    array: Any
-    first: int
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Kernels of one scale on the device.
-
-    Attributes
-    ----------
-    presmooth : Half or None
-        Gaussian by which the image is smoothed before all others, if at all.
-    filters : Half
-        Gaussian and its first two derivatives.
-    narrow : Half
-        The narrower Gaussian of the difference of Gaussians.
-    """
-
-    presmooth: Half | None
-    filters: Half
-    narrow: Half
-
-    @property
-    def reach(self) -> int:
-        """Planes to either side that the filters read."""
-        return max(self.filters.radius, self.narrow.radius)
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """What the x pass reads: arrays of one shape, None where there is no such axis or nothing wants them.
-
-    Attributes
-    ----------
-    smooth, fine : array of shape ([planes,] rows, columns), float32
-        Gaussian along the axes before x, and the narrow Gaussian; DN.
-    slope_y, slope_z : array of the same shape, float32
-        The first derivative along y or z, Gaussian along the other; DN per pixel.
-    bend : array of the same shape, float32
-        Sum of the second derivatives; DN per pixel^2.
-    """
-
-    smooth: Any
-    slope_y: Any = None
-    slope_z: Any = None
-    bend: Any = None
-    fine: Any = None
-
-
-def upload(cuda: Cuda, *halves: Float32) -> Half:
-    """Return half kernels on the device.
-
-    Parameters
-    ----------
-    cuda : Cuda
-        The device.
-    *halves : ndarray of shape (radius + 1,), float32
-        Weights from the centre outwards: a Gaussian, or a Gaussian and its first two derivatives.
-
-    Returns
-    -------
-    Half
-    """
-    table = np.zeros((halves[0].size, 4), np.float32)
-    for column, half in enumerate(halves):
-        table[:, column] = half
-    return Half(cuda.upload(table), len(table) - 1)
 
 
 def gaussian(
@@ -152,9 +49,35 @@ def gaussian(
         _y_of_volume(cuda, target, half, border, between)
     else:
         _first_axis(cuda, source, half, border, slab, between)
-    rows, nx = target.size // target.shape[-1], target.shape[-1]
-    grid = _grid(nx, rows)
-    cuda.launch("columns.even_x", grid, _BLOCK, between, target, half.taps, half.radius, _repeat(border), rows, nx)
+    _x_axis(cuda, between, half, border, target)
+
+
+def planar_gaussian(cuda: Cuda, planes: Any, half: Half, border: str, target: Any, between: Any) -> None:
+    """Smooth planes along rows and columns, each by itself.
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device.
+    planes : array of shape (planes, rows, columns), float32
+        Pixels, DN.
+    half : Half
+        A Gaussian.
+    border : str
+        ``"mirror"`` or ``"reflect"``: how the image goes on beyond its edge.
+    target : array of the shape of `planes`, float32
+        The result, DN.
+    between : array of the shape of `planes`, float32
+        Room for a temporary.
+
+    Raises
+    ------
+    ValueError
+        If an axis is longer than 2^27 pixels.
+    """
+    _refuse_long(planes.shape)
+    _y_of_volume(cuda, planes, half, border, between)
+    _x_axis(cuda, between, half, border, target)
 
 
 def image_lines(
@@ -193,6 +116,47 @@ def image_lines(
     _first_axis(cuda, base, scale.filters, border, slab, smooth, slope, curve)
     if fine:
         _first_axis(cuda, base, scale.narrow, border, slab, narrow)
+    return Lines(smooth=smooth, slope_y=slope, bend=curve, fine=narrow if fine else None)
+
+
+def planar_lines(cuda: Cuda, planes: Any, scale: Scale, border: str, room: Sequence[Any], *, fine: bool) -> Lines:
+    """Run the y passes of planes, each by itself.
+
+    Parameters
+    ----------
+    cuda : Cuda
+        The device.
+    planes : array of shape (planes, rows, columns), float32
+        What is filtered, DN.
+    scale : Scale
+        Kernels of one scale.
+    border : str
+        ``"mirror"`` or ``"reflect"``: how the image goes on beyond its edge.
+    room : sequence of 4 arrays of the shape of `planes`, float32
+        Where the results go; what they held is lost.
+    fine : bool
+        Whether the narrow Gaussian is wanted too.
+
+    Returns
+    -------
+    Lines
+        Arrays of `room`, those of an image.
+
+    Raises
+    ------
+    ValueError
+        If an axis is longer than 2^27 pixels.
+    """
+    _refuse_long(planes.shape)
+    smooth, slope, curve, narrow = room
+    n, ny, nx = planes.shape
+    half = scale.filters
+    cuda.launch(
+        "convolve.three_along", _grid(ny, nx, n), _BLOCK, planes, smooth, slope, curve, half.taps, half.radius,
+        _repeat(border), ny, 0, 0, ny, nx,
+    )  # fmt: skip
+    if fine:
+        _y_of_volume(cuda, planes, scale.narrow, border, narrow)
     return Lines(smooth=smooth, slope_y=slope, bend=curve, fine=narrow if fine else None)
 
 
@@ -270,8 +234,7 @@ def finish(cuda: Cuda, lines: Lines, scale: Scale, border: str, columns: Mapping
 
 def _first_axis(cuda: Cuda, source: Planes, half: Half, border: str, slab: tuple[int, int], *targets: Any) -> None:
     """Run the pass along the first axis: Gaussian into one target, Gaussian and derivatives into three."""
-    if max(source.n, *source.array.shape) > _LONGEST:
-        raise ValueError(f"an axis of the image has more than {_LONGEST} pixels; crop it")
+    _refuse_long((source.n, *source.array.shape))
     inner = prod(source.array.shape[1:])
     kernel = "convolve.three_along" if len(targets) == 3 else "convolve.even_along"
     cuda.launch(
@@ -286,6 +249,17 @@ def _y_of_volume(cuda: Cuda, volume: Any, half: Half, border: str, target: Any) 
         "convolve.even_along", _grid(ny, nx, planes), _BLOCK, volume, target, half.taps, half.radius, _repeat(border),
         ny, 0, 0, ny, nx,
     )  # fmt: skip
+
+
+def _x_axis(cuda: Cuda, source: Any, half: Half, border: str, target: Any) -> None:
+    rows, nx = target.size // target.shape[-1], target.shape[-1]
+    grid = _grid(nx, rows)
+    cuda.launch("columns.even_x", grid, _BLOCK, source, target, half.taps, half.radius, _repeat(border), rows, nx)
+
+
+def _refuse_long(shape: Sequence[int]) -> None:
+    if max(shape) > _LONGEST:
+        raise ValueError(f"an axis of the image has more than {_LONGEST} pixels; crop it")
 
 
 def _repeat(border: str) -> int:

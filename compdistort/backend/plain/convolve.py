@@ -12,6 +12,8 @@ Order of the arithmetic (binding for every backend, float32 throughout): a pass 
 * HE: the second derivatives, each one pass an axis, and the eigenvalues of `eigen`.
 * ST: the gradient with the inner kernels, its products (one rounding each), a Gaussian along every axis of each product
   with the border of the image, and the eigenvalues of `eigen`.
+
+A planar scale does all this plane by plane, as in 2D.
 """
 
 import math
@@ -108,16 +110,12 @@ def separable_stack(image: Float32, bank: SeparableBank) -> Float32:
     """
     out = np.empty((len(bank.columns), *image.shape), np.float32)
     for index, scale in enumerate(bank.scales):
-        base = image if scale.presmooth is None else _gaussian(image, scale.presmooth, bank.border)
         columns = [(row, operator) for row, (operator, at) in enumerate(bank.columns) if at == index]
-        for row, operator in columns:
-            if operator in _OPERATORS:
-                out[row] = _OPERATORS[operator](base, scale, bank.border)
-        for kind, matrix in _MATRICES.items():
-            ranks = [(row, int(operator[2:]) - 1) for row, operator in columns if operator.startswith(kind)]
-            values = _eigenvalues(matrix(base, scale, bank.border)) if ranks else ()
-            for row, rank in ranks:
-                out[row] = values[rank]
+        if scale.planar and image.ndim == 3:
+            for z, plane in enumerate(image):
+                _write_columns(plane, scale, bank.border, columns, out[:, z])
+        else:
+            _write_columns(image, scale, bank.border, columns, out)
     return out
 
 
@@ -148,6 +146,21 @@ def probability_kernel(sigma_px: float) -> Float32:
     """
     taps = [math.exp(-0.5 * (k / sigma_px) ** 2) for k in range(math.floor(2 * sigma_px + 0.5) + 1)]
     return np.array([tap / (taps[0] + 2 * math.fsum(taps[1:])) for tap in taps], dtype=np.float32)
+
+
+def _write_columns(
+    image: Float32, scale: SeparableScale, border: str, columns: list[tuple[int, str]], out: Float32
+) -> None:
+    """Write the columns (row of `out`, operator) of one scale."""
+    base = image if scale.presmooth is None else _gaussian(image, scale.presmooth, border)
+    for row, operator in columns:
+        if operator in _OPERATORS:
+            out[row] = _OPERATORS[operator](base, scale, border)
+    for kind, matrix in _MATRICES.items():
+        ranks = [(row, int(operator[2:]) - 1) for row, operator in columns if operator.startswith(kind)]
+        values = _eigenvalues(matrix(base, scale, border)) if ranks else ()
+        for row, rank in ranks:
+            out[row] = values[rank]
 
 
 class _Neighbours:
