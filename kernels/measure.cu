@@ -1,7 +1,7 @@
 // Whole-number counts of every object of a 2D label image: areas, moment sums, boxes, outline, hull, Feret diameter.
 //
 // labels   (rows, columns) int32: ids 1..n_objects in raster order of their first pixel, 0 = background;
-//          at most 65536 pixels a side
+//          at most 65536 pixels a side; id_range and first_pixels also take a volume, the rows of all its planes as rows
 // extremes (2,) int32, to begin as 0: smallest and largest id, 0 at the most and at the least
 // first    (n_objects,) uint64, to begin as all ones: raster index of the first pixel
 // bad      (1,) int32, to begin as 0: 1 if an id has no pixel or the ids are not in raster order

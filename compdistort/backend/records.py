@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from compdistort.backend.surface import SURFACE_COLUMNS
+
 UInt8 = NDArray[np.uint8]
 UInt16 = NDArray[np.uint16]
 UInt32 = NDArray[np.uint32]
@@ -29,9 +31,11 @@ MEASURE_COLUMNS = ("XStart", "YStart", *PARAMETERS, "X", "Y", "BX", "BY", "Width
 
 VOLUME_COLUMNS = (
     "XStart", "YStart", "ZStart", "Volume", "XM", "YM", "ZM", "BX", "BY", "BZ", "Width", "Height", "Depth",
+    *SURFACE_COLUMNS,
 )  # fmt: skip
 """Columns of the array that the verb `measure` returns for a 3D label image: first voxel in raster order, volume in
-voxels, centre of mass, and bounding box; x right, y down, z through the planes, in voxels."""
+voxels, centre of mass, bounding box, and the surface's triangles by kind, from which `surface.surface_area` makes its
+area; x right, y down, z through the planes, in voxels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.base import MEASURE_COLUMNS, VOLUME_COLUMNS, Float64, Int32
+from compdistort.backend.surface import SURFACE_COLUMNS
 
 Int64 = NDArray[np.int64]
 
@@ -32,9 +33,13 @@ vertex and the squared length (width = cross / sqrt(len2))."""
 
 VOLUME_COUNTS = (
     "x_start", "y_start", "z_start", "volume", "sx", "sy", "sz", "x_min", "y_min", "z_min", "x_max", "y_max", "z_max",
+    *SURFACE_COLUMNS,
 )  # fmt: skip
 """Columns of the integer array of 3D objects: first voxel in raster order; voxels; sums of x, y, z over voxel indices;
-first and last column, row and plane."""
+first and last column, row and plane; surface triangles by kind."""
+
+SURFACE = slice(len(VOLUME_COUNTS) - len(SURFACE_COLUMNS), len(VOLUME_COUNTS))
+"""Where the surface triangles stand among `VOLUME_COUNTS`."""
 
 ROUNDED_SQRT_PI = 1.772453851
 ROUNDED_TWELFTH = 0.08333333
@@ -118,7 +123,7 @@ def table_from_volume_counts(counts: Int64) -> Float64:
     """
     q = {name: counts[:, i] for i, name in enumerate(VOLUME_COUNTS)}
     volume = q["volume"].astype(np.float64)
-    columns = {"Volume": volume}
+    columns = {"Volume": volume} | {name: q[name].astype(np.float64) for name in SURFACE_COLUMNS}
     for axis, extent in (("x", "Width"), ("y", "Height"), ("z", "Depth")):
         columns[f"{axis.upper()}Start"] = q[f"{axis}_start"].astype(np.float64)
         columns[f"{axis.upper()}M"] = q[f"s{axis}"] / volume + 0.5

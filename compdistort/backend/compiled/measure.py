@@ -10,8 +10,10 @@ from compdistort.backend.base import Float64, Int32
 from compdistort.backend.compiled.components import Runs, check_run_counts
 from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.outline import add_shapes
+from compdistort.backend.compiled.surface import count_cells
 from compdistort.backend.shape import (
     COUNTS,
+    SURFACE,
     VOLUME_COUNTS,
     Int64,
     checked_count,
@@ -22,7 +24,7 @@ from compdistort.backend.shape import (
 
 X_START, Y_START, AREA, SX, SY, SXX, SYY, SXY, X_MIN, Y_MIN, X_MAX, Y_MAX = range(12)
 VX_START, VY_START, VZ_START, VOLUME, VSX, VSY, VSZ, VX_MIN, VY_MIN, VZ_MIN, VX_MAX, VY_MAX, VZ_MAX = range(
-    len(VOLUME_COUNTS)
+    SURFACE.start
 )
 
 
@@ -74,6 +76,7 @@ def count_volumes(runs: Runs) -> Int64:
     counts = np.zeros((runs.n_objects, len(VOLUME_COUNTS)), np.int64)
     if _add_volumes(runs.shape[1], runs.row_start, runs.start, runs.end, runs.owner, counts) != runs.n_objects:
         raise ids_out_of_order()
+    counts[:, SURFACE] = count_cells(runs, 0, runs.shape[0] + 1)
     return counts
 
 

@@ -1,11 +1,13 @@
-"""Object measurement on the device: `kernels/measure.cu` counts in whole numbers, the host makes the table.
+"""Object measurement on the device: kernels count in whole numbers, the host makes the table.
 
-Areas, sums and boxes come from one parallel pass over the image, the hull's extent from a warp an object. The outline,
-though, is walked by one thread an object, pixel after pixel, and a side of its hull is built by one thread, row after
-row: thousands of cells keep a device busy, but one object whose outline winds through the whole image (a mesh, a maze;
-up to four steps a pixel) is walked by a single thread while all others wait.
+3D objects are counted by `kernels/volumes.cu`, those of a 2D image by `kernels/measure.cu`, which also finds the
+first pixels of both. In 2D, areas, sums and boxes come from one parallel pass over the image, the hull's extent from
+a warp an object. The outline, though, is walked by one thread an object, pixel after pixel, and a side of its hull is
+built by one thread, row after row: thousands of cells keep a device busy, but one object whose outline winds through
+the whole image (a mesh, a maze; up to four steps a pixel) is walked by a single thread while all others wait.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,16 @@ from compdistort.backend.base import Float64
 from compdistort.backend.device.cuda import Cuda
 from compdistort.backend.device.kernels import blocks_for
 from compdistort.backend.device.label import THREADS, first_pixels_unseen, image_grid
-from compdistort.backend.shape import COUNTS, Int64, checked_count, ids_out_of_order, table_from_counts
+from compdistort.backend.device.volumes import count_volumes
+from compdistort.backend.shape import (
+    COUNTS,
+    VOLUME_COUNTS,
+    Int64,
+    checked_count,
+    ids_out_of_order,
+    table_from_counts,
+    table_from_volume_counts,
+)
 
 OUTLINE_THREADS = 32
 """Threads a block of what one thread does an object: few, so that the blocks spread over the device."""
@@ -37,20 +48,30 @@ def measure_objects(cuda: Cuda, labels: Any) -> Float64:
     ----------
     cuda : Cuda
         The device.
-    labels : array of shape (rows, columns), int32
+    labels : array of shape ([planes,] rows, columns), int32
         Label image on the device.
 
     Returns
     -------
-    ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
-        On the host.
+    ndarray of shape (n_objects, n_columns), float64
+        On the host; `MEASURE_COLUMNS` in 2D, `VOLUME_COLUMNS` in 3D.
 
     Raises
     ------
     ValueError
         As the plain twin.
     """
+    if labels.ndim == 3:
+        return table_from_volume_counts(count_solids(cuda, labels))
     return table_from_counts(count_shapes(cuda, labels))
+
+
+def count_solids(cuda: Cuda, labels: Any) -> Int64:
+    """Return the integer counts of every 3D object: shape (n_objects, len(VOLUME_COUNTS)), int64."""
+    n = _count_objects(cuda, labels)
+    if n == 0:
+        return np.zeros((0, len(VOLUME_COUNTS)), np.int64)
+    return count_volumes(cuda, labels, _first_pixels(cuda, labels, n))
 
 
 def count_shapes(cuda: Cuda, labels: Any) -> Int64:
@@ -69,20 +90,20 @@ def count_shapes(cuda: Cuda, labels: Any) -> Int64:
 
 def _count_objects(cuda: Cuda, labels: Any) -> int:
     """Return the largest id, or refuse the image as the plain twin does."""
-    rows, columns = labels.shape
+    lines, columns = prod(labels.shape[:-1]), labels.shape[-1]
     extremes = cuda.zeros((2,), np.int32)
-    grid = image_grid(columns, rows, RANGE_BLOCKS)
-    cuda.launch("measure.id_range", grid, (THREADS,), labels, rows, columns, extremes)
+    grid = image_grid(columns, lines, RANGE_BLOCKS)
+    cuda.launch("measure.id_range", grid, (THREADS,), labels, lines, columns, extremes)
     low, high = cuda.download(extremes).tolist()
     return checked_count(labels.shape, low, high)
 
 
 def _first_pixels(cuda: Cuda, labels: Any, n: int) -> Any:
     """Return the raster index of every object's first pixel; refuse ids that are not in their order."""
-    rows, columns = labels.shape
+    lines, columns = prod(labels.shape[:-1]), labels.shape[-1]
     first = first_pixels_unseen(cuda, n)
     bad = cuda.zeros((1,), np.int32)
-    cuda.launch("measure.first_pixels", image_grid(columns, rows), (THREADS,), labels, rows, columns, first)
+    cuda.launch("measure.first_pixels", image_grid(columns, lines), (THREADS,), labels, lines, columns, first)
     cuda.launch("measure.check_order", (blocks_for(n, THREADS),), (THREADS,), first, n, bad)
     if cuda.download(bad)[0]:
         raise ids_out_of_order()

@@ -7,8 +7,10 @@ import numpy as np
 from scipy import ndimage
 
 from compdistort.backend.base import Float64, Int32
+from compdistort.backend.plain.surface import count_triangles
 from compdistort.backend.shape import (
     COUNTS,
+    SURFACE,
     VOLUME_COUNTS,
     Int64,
     count_objects,
@@ -55,7 +57,9 @@ def count_volumes(labels: Int32) -> Int64:
     for i, box in enumerate(ndimage.find_objects(labels) if n_objects else []):
         z, y, x = (index + side.start for index, side in zip(np.nonzero(labels[box] == i + 1), box, strict=True))
         sums = (x.sum(), y.sum(), z.sum())
-        counts[i] = (x[0], y[0], z[0], x.size, *sums, x.min(), y.min(), z.min(), x.max(), y.max(), z.max())
+        row = (x[0], y[0], z[0], x.size, *sums, x.min(), y.min(), z.min(), x.max(), y.max(), z.max())
+        counts[i, : SURFACE.start] = row
+    counts[:, SURFACE] = count_triangles(labels, n_objects)
     return counts
 
 
