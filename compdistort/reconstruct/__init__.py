@@ -1,0 +1,22 @@
+"""Parallel-beam tomography: raw projections to line integrals, filtered back-projection, contrast of the volume."""
+
+from compdistort.reconstruct.attenuation import LineIntegrals, attenuation
+from compdistort.reconstruct.centre import CentreSearch, find_centre
+from compdistort.reconstruct.contrast import ContrastStretch, contrast_stretch
+from compdistort.reconstruct.geometry import FILTERS, INTERPOLATIONS, SIZES, ParallelBeam
+from compdistort.reconstruct.volume import reconstruct, reconstruction_bytes
+
+__all__ = [
+    "FILTERS",
+    "INTERPOLATIONS",
+    "SIZES",
+    "CentreSearch",
+    "ContrastStretch",
+    "LineIntegrals",
+    "ParallelBeam",
+    "attenuation",
+    "contrast_stretch",
+    "find_centre",
+    "reconstruct",
+    "reconstruction_bytes",
+]
