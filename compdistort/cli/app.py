@@ -26,7 +26,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-COMMAND_MODULES = ("calibrate", "synth", "features", "train", "measure", "study", "bench", "system")
+COMMAND_MODULES = ("calibrate", "synth", "features", "train", "ilastik", "measure", "study", "bench", "system")
 """Modules of this package; each offers `register(app)`."""
 
 _modules = {name: import_module(f"compdistort.cli.{name}") for name in COMMAND_MODULES}
