@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SHORT_SECONDS = 0.1
-"""A call is repeated until a round takes about so long, at most `MOST_CALLS` times."""
+SHORT_SECONDS = 1.0
+"""A call is repeated until a round takes about so long, at most `MOST_CALLS` times: seldom are all disturbed."""
 MOST_CALLS = 50
 ANSWER_SECONDS = 900.0
 
@@ -43,10 +43,11 @@ class Contender:
 
 @dataclass
 class Times:
-    """Seconds of one call in each round, and what was done in it."""
+    """Seconds of every call, and in how many rounds they were made."""
 
     units: float
     calls_a_round: int = 1
+    rounds: int = 0
     note: str = ""
     seconds: list[float] = field(default_factory=list)
 
@@ -85,11 +86,10 @@ def in_turns(contenders, rounds, *, repeat=True):
     for _ in range(rounds):
         for each in contenders:
             times = found[each.name]
-            total = 0.0
+            times.rounds += 1
             for _ in range(times.calls_a_round):
-                total += _seconds(each, counts[each.name])
+                times.seconds.append(_seconds(each, counts[each.name]))
                 counts[each.name] += 1
-            times.seconds.append(total / times.calls_a_round)
     return found
 
 
