@@ -6,28 +6,29 @@ The models are frozen, so that what a study was asked to do cannot change while 
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PrivateAttr, field_validator, model_validator
 
 from compdistort.backend import DeviceRequest, check_forest
+from compdistort.config_section import OperatorsSection, Section
 from compdistort.errors import ConfigError
 
 SCHEMA_VERSION = 1
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
-class Section(BaseModel):
-    """A table of the study file: no unknown keys, no change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
 class InputSection(Section):
     """Which raw image."""
 
     raw: Path
-    page: int | None = Field(None, ge=0, description="plane of a multi-page file")
+    page: int | None = Field(None, ge=0, description="one plane of a volume, studied as an image")
     truth: Path | None = Field(None, description="true objects of the same field (label image or mask), where known")
-    crop: str | None = Field(None, pattern=r"^\d+:\d+,\d+:\d+$", description='rows and columns, "y0:y1,x0:x1"')
+    crop: str | None = Field(
+        None, pattern=r"^(\d+:\d+,)?\d+:\d+,\d+:\d+$", description='"y0:y1,x0:x1", of a volume also "z0:z1,y0:y1,x0:x1"'
+    )
+    dataset: str | None = Field(None, description="path inside an HDF5 file")
+    voxel_um: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
+        None, description="size of a voxel in micrometres: plane, row, column; default: what the file says"
+    )
 
 
 class CalibrationSection(Section):
@@ -98,7 +99,9 @@ class ThresholdAnnotation(Section):
         return self
 
 
-_TRAINING = ("held_out", "label_source", "set", "sigma", "pairs", "preset", "balanced", "bins", "seed", "foreground")
+_SOURCES = ("model", "labels", "mask", "threshold_annotation")
+_FEATURES = ("set", "sigma", "planar", "pairs")
+_TRAINING = (*_FEATURES, "held_out", "label_source", "preset", "balanced", "bins", "seed", "foreground")
 """Settings of the segmenter that a trained model has behind it."""
 
 
@@ -107,42 +110,57 @@ class SegmenterSection(Section):
 
     model: Path | None = None
     labels: Path | None = None
+    mask: Path | None = Field(None, description="every object of the raw image, from which annotations are drawn")
+    samples: int = Field(20_000, ge=2, description="pixels drawn of the mask")
+    prior: Literal["natural", "balanced"] = Field("natural", description="evenly over the image, or as many of each")
     held_out: Path | None = None
     threshold_annotation: ThresholdAnnotation | None = None
     label_source: str = "manual annotations"
-    set: Literal["weka", "ilastik", "plain", "fast"] | None = None
+    set: Literal["weka", "ilastik", "vigra", "plain", "fast"] | None = None
     sigma: tuple[float, ...] = ()
+    planar: tuple[float, ...] = Field((), description="those of sigma that are computed plane by plane in a volume")
     pairs: tuple[str, ...] = Field((), description="columns OPERATOR:SIGMA, instead of the set's own")
     preset: Literal["weka", "ilastik"] = "weka"
-    balanced: bool = Field(True, description="every class weighs the same, whatever its number of annotated pixels")
+    balanced: bool | None = Field(None, description="classes weigh the same; default: unless drawn by natural prior")
     bins: Literal["none", "uint16", "uint8"] = Field("none", description="features rounded to codes: faster, not exact")
     seed: int = Field(0, ge=0, lt=2**32)
     foreground: int | None = Field(
         None, ge=1, le=255, description="annotation value of the objects; default: the highest"
     )
-    threshold: float = Field(0.5, ge=0, le=1)
+    threshold: float | None = Field(None, ge=0, le=1, description="default: as tuned in training, else 0.5")
     strict: bool = False
     smoothing_px: float = Field(0.0, ge=0)
 
     @model_validator(mode="after")
     def _one_source(self) -> "SegmenterSection":
-        given = [name for name in ("model", "labels", "threshold_annotation") if getattr(self, name) is not None]
+        given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"give exactly one of model, labels, threshold_annotation (given: {', '.join(given) or 'none'})"
-            )
-        for name in _TRAINING if self.model is not None else ():
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} belongs to training and does nothing beside model; remove one of the two")
+            raise ValueError(f"give exactly one of {', '.join(_SOURCES)} (given: {', '.join(given) or 'none'})")
+        if self.model is not None and (unused := self._changed(_TRAINING)):
+            raise ValueError(f"{unused} belongs to training and does nothing beside model; remove one of the two")
+        if self.mask is None and (unused := self._changed(("samples", "prior"))):
+            raise ValueError(f"{unused} says how pixels of a mask are drawn; give mask = FILE, or remove it")
         return self
+
+    def _changed(self, names: tuple[str, ...]) -> str | None:
+        """Return the first of some settings that is not its default."""
+        fields = type(self).model_fields
+        return next((name for name in names if getattr(self, name) != fields[name].default), None)
+
+    @property
+    def weighs_classes(self) -> bool:
+        """Whether every class weighs the same in training."""
+        return self.balanced if self.balanced is not None else self.mask is None or self.prior == "balanced"
 
 
 class MeasureSection(Section):
     """From mask to objects."""
 
-    connectivity: Literal[4, 8] = 8
+    connectivity: Literal[4, 8, 6, 18, 26] | None = Field(
+        None, description="4 or 8 in a plane (default 8, as ImageJ), 6, 18 or 26 in a volume (default 6)"
+    )
     include_holes: bool = False
-    min_size: int = Field(1, ge=1)
+    min_size: int | None = Field(None, ge=1, description="default: as tuned in training, else 1")
     max_size: int = Field(0, ge=0)
     exclude_border: bool = False
 
@@ -150,7 +168,7 @@ class MeasureSection(Section):
 class MatchSection(Section):
     """Pairing of objects."""
 
-    radius_px: float = Field(3.0, gt=0)
+    radius_px: float = Field(3.0, gt=0, description="in pixels; of a volume with a voxel size, in columns of a plane")
     one_to_one: bool = Field(True, description="false: the paper's rule, several objects may share a partner")
 
 
@@ -232,6 +250,7 @@ class StudyConfig(Section):
     match: MatchSection = MatchSection()
     codec: tuple[CodecSection, ...] = Field(min_length=1)
     statistics: StatisticsSection = StatisticsSection()
+    operators: OperatorsSection = OperatorsSection()
     compute: ComputeSection = ComputeSection()
     output: OutputSection = OutputSection()
 

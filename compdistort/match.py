@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from compdistort.backend.base import MEASURE_COLUMNS, PARAMETERS, Float64, Int32
+from compdistort.backend.base import Float64, Int32
 from compdistort.errors import ConfigError, InputError
-from compdistort.measure import PARAMETER_SLICE
+from compdistort.measurands import PLANAR, Measurands
 
 Index = NDArray[np.int64]
 
@@ -60,18 +60,27 @@ class MatchCounts:
     merged: int
 
 
-def match_objects(raw_values: Float64, other_values: Float64, radius_px: float = 3.0, one_to_one: bool = True) -> Pairs:
+def match_objects(
+    raw_values: Float64,
+    other_values: Float64,
+    radius: float = 3.0,
+    one_to_one: bool = True,
+    measurands: Measurands = PLANAR,
+) -> Pairs:
     """Pair the objects of two images by their centres of mass.
 
     Parameters
     ----------
-    raw_values, other_values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
-        Object tables (or their 19 parameter columns alone).
-    radius_px : float
-        Largest distance of a pair, pixels, > 0.
+    raw_values, other_values : ndarray of shape (n_objects, n_columns), float64
+        Object tables (or their parameters alone).
+    radius : float
+        Largest distance of a pair, in the unit of the centres, > 0.
     one_to_one : bool
         True: pairs are taken by ascending distance, ties by raw id, then by the other id; each object is used once.
         False: every raw object takes its nearest neighbour, which others may share (the paper's rule).
+    measurands : Measurands
+        What the tables hold. Centres are in micrometres where it knows the size of a voxel, so that distances are true
+        where voxels are no cubes.
 
     Returns
     -------
@@ -96,9 +105,10 @@ def match_objects(raw_values: Float64, other_values: Float64, radius_px: float =
     >>> pairs.raw_index, pairs.other_index
     (array([1]), array([0]))
     """
-    if not 0.0 < radius_px < np.inf:
-        raise ConfigError(f"match radius is {radius_px} px", "give a number above 0, such as 3")
-    raw, other, squared = _candidates(_centres(raw_values), _centres(other_values), radius_px)
+    if not 0.0 < radius < np.inf:
+        raise ConfigError(f"match radius is {radius}", "give a number above 0, such as 3")
+    raw_centres, other_centres = (_centres(values, measurands) for values in (raw_values, other_values))
+    raw, other, squared = _candidates(raw_centres, other_centres, radius)
     order = np.lexsort((other, raw, squared))
     taken = _take_each_once(raw[order], other[order], share_other=not one_to_one)
     chosen = order[taken]
@@ -106,23 +116,25 @@ def match_objects(raw_values: Float64, other_values: Float64, radius_px: float =
     return Pairs(raw[chosen], other[chosen])
 
 
-def align(raw_values: Float64, other_values: Float64, pairs: Pairs) -> Float64:
+def align(raw_values: Float64, other_values: Float64, pairs: Pairs, measurands: Measurands = PLANAR) -> Float64:
     """Return the parameters of the other image's objects in the order of the raw image's objects.
 
     Parameters
     ----------
-    raw_values, other_values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
-        Object tables (or their 19 parameter columns alone).
+    raw_values, other_values : ndarray of shape (n_objects, n_columns), float64
+        Object tables (or their parameters alone).
     pairs : Pairs
         Who is who.
+    measurands : Measurands
+        What the tables hold.
 
     Returns
     -------
-    ndarray of shape (n_raw, 19), float64
-        Order of `PARAMETERS`; NaN where an object has no partner.
+    ndarray of shape (n_raw, n_parameters), float64
+        NaN where an object has no partner.
     """
-    aligned = np.full((raw_values.shape[0], len(PARAMETERS)), np.nan)
-    aligned[pairs.raw_index] = _parameters(other_values)[pairs.other_index]
+    aligned = np.full((raw_values.shape[0], len(measurands.parameters)), np.nan)
+    aligned[pairs.raw_index] = measurands.parameters_of(other_values)[pairs.other_index]
     return aligned
 
 
@@ -175,39 +187,27 @@ def _overlaps(raw_labels: Int32, other_labels: Int32, n_other: int) -> tuple[Ind
     return distinct // (n_other + 1), distinct % (n_other + 1)
 
 
-def _parameters(values: Float64) -> Float64:
-    """Return the 19 parameter columns of an object table that may hold them alone."""
-    n_columns = values.shape[1] if values.ndim == 2 else 0
-    if n_columns == len(MEASURE_COLUMNS):
-        return values[:, PARAMETER_SLICE]
-    if n_columns == len(PARAMETERS):
-        return values
-    raise InputError(
-        f"object table has shape {values.shape}",
-        f"it needs {len(MEASURE_COLUMNS)} columns (or the {len(PARAMETERS)} parameters)",
-    )
-
-
-def _centres(values: Float64) -> Float64:
-    """Return the centres of mass (x, y): shape (n_objects, 2), pixels."""
-    x = PARAMETERS.index("XM")
-    centres = _parameters(values)[:, x : x + 2]
+def _centres(values: Float64, measurands: Measurands) -> Float64:
+    """Return the centres of mass: shape (n_objects, n_axes), in the unit of length."""
+    centres = measurands.centres_of(values)
     if not np.isfinite(centres).all():
         raise InputError("an object's centre is not finite", "check the table that the objects came from")
     return centres
 
 
-def _candidates(raw: Float64, other: Float64, radius_px: float) -> tuple[Index, Index, Float64]:
+def _candidates(raw: Float64, other: Float64, radius: float) -> tuple[Index, Index, Float64]:
     """Return every pair within the radius: rows of both, and squared distance."""
     if not (len(raw) and len(other)):
         none = np.zeros(0, np.int64)
         return none, none, np.zeros(0)
     # The tree's rounding must not decide about a pair that lies exactly on the radius: search a little wider.
-    near: Any = KDTree(raw).sparse_distance_matrix(KDTree(other), radius_px * (1 + 1e-9), output_type="ndarray")
+    near: Any = KDTree(raw).sparse_distance_matrix(KDTree(other), radius * (1 + 1e-9), output_type="ndarray")
     i, j = near["i"].astype(np.int64), near["j"].astype(np.int64)
     delta = raw[i] - other[j]
-    squared = delta[:, 0] * delta[:, 0] + delta[:, 1] * delta[:, 1]
-    inside = squared <= radius_px * radius_px
+    squared = delta[:, 0] * delta[:, 0]
+    for axis in range(1, delta.shape[1]):
+        squared += delta[:, axis] * delta[:, axis]
+    inside = squared <= radius * radius
     return i[inside], j[inside], squared[inside]
 
 

@@ -11,77 +11,8 @@ from area and perimeter, FeretAR from the two Feret diameters.
 from dataclasses import dataclass
 from typing import Any
 
-from compdistort.backend.base import MEASURE_COLUMNS, PARAMETERS, Backend, Float64, Int32
-
-PARAMETER_SLICE = slice(MEASURE_COLUMNS.index(PARAMETERS[0]), MEASURE_COLUMNS.index(PARAMETERS[0]) + len(PARAMETERS))
-"""Where the 19 parameters stand in a row of `MEASURE_COLUMNS`."""
-
-KINDS = ("area", "length", "position", "angle-axial", "ratio")
-"""What a parameter is; an axial angle has period 180 degrees."""
-
-UNITS = {"area": "px^2", "length": "px", "position": "px", "angle-axial": "deg", "ratio": "1"}
-"""Unit of each kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """What one of the 19 object parameters is, and what others call it.
-
-    Attributes
-    ----------
-    column : str
-        ImageJ's (or BioVoxxel's) column name.
-    label : str
-        The paper's words.
-    kind : str
-        One of `KINDS`.
-    step : float
-        The smallest difference that two values can have, whatever the object, in the parameter's unit; 0 where there
-        is none. It is the resolution q of the standard score: s_eff^2 = s^2 + q^2 / 12.
-    skimage : str or None
-        Nearest property of scikit-image's `regionprops_table`.
-    skimage_offset : float or None
-        scikit-image's value plus this is ours; None where it is defined otherwise.
-    """
-
-    column: str
-    label: str
-    kind: str
-    step: float = 0.0
-    skimage: str | None = None
-    skimage_offset: float | None = None
-
-    @property
-    def unit(self) -> str:
-        """Unit: ``px``, ``px^2``, ``deg`` or ``1``."""
-        return UNITS[self.kind]
-
-
-PARAMETER_INFO: dict[str, Parameter] = {
-    p.column: p
-    for p in (
-        Parameter("Area", "area", "area", 1.0, "area", 0.0),
-        Parameter("XM", "centre of mass, x", "position", 0.0, "centroid-1", 0.5),
-        Parameter("YM", "centre of mass, y", "position", 0.0, "centroid-0", 0.5),
-        Parameter("Perim.", "perimeter", "length", 0.0, "perimeter"),
-        Parameter("Major", "major axis", "length", 0.0, "axis_major_length"),
-        Parameter("Minor", "minor axis", "length", 0.0, "axis_minor_length"),
-        Parameter("Angle", "ellipse angle", "angle-axial", 0.0, "orientation"),
-        Parameter("Circ.", "circularity", "ratio"),
-        Parameter("Feret", "Feret diameter", "length", 0.0, "feret_diameter_max"),
-        Parameter("FeretX", "Feret diameter, left end x", "position", 1.0),
-        Parameter("FeretY", "Feret diameter, left end y", "position", 1.0),
-        Parameter("FeretAngle", "Feret angle", "angle-axial"),
-        Parameter("MinFeret", "minimum Feret diameter", "length"),
-        Parameter("AR", "aspect ratio", "ratio"),
-        Parameter("Round", "roundness", "ratio"),
-        Parameter("Solidity", "solidity", "ratio", 0.0, "solidity"),
-        Parameter("FeretAR", "Feret aspect ratio", "ratio"),
-        Parameter("Compact", "compactness", "ratio"),
-        Parameter("Extent", "extent", "ratio", 0.0, "extent", 0.0),
-    )
-}
-"""The 19 parameters by ImageJ's column name, in the order of `PARAMETERS`."""
+from compdistort.backend.base import MEASURE_COLUMNS, Backend, Float64, Int32
+from compdistort.measurands import PARAMETER_SLICE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,30 +79,6 @@ def measure_objects(labels: Int32, backend: Backend[Any]) -> ObjectTable:
     if labels.ndim != 2:
         raise ValueError(f"labels must have 2 axes (rows, columns), not {labels.ndim}")
     return ObjectTable(backend.measure(backend.to_device(labels)))
-
-
-def image_totals(values: Float64) -> tuple[float, float, float]:
-    """Return what is predicted of a whole image: number of objects, total area, mean area.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
-        Object table.
-
-    Returns
-    -------
-    tuple of float
-        N; A in px^2; A / N in px^2, NaN without objects.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> image_totals(np.full((2, len(MEASURE_COLUMNS)), 3.0))
-    (2.0, 6.0, 3.0)
-    """
-    n_objects = float(values.shape[0])
-    area = float(values[:, MEASURE_COLUMNS.index("Area")].sum())
-    return n_objects, area, area / n_objects if n_objects else float("nan")
 
 
 def object_table_csv(table: ObjectTable) -> str:

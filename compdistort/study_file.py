@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from compdistort.backend import DeviceRequest, requested
-from compdistort.config import Section, StudyConfig
+from compdistort.config import StudyConfig
+from compdistort.config_section import Section
 from compdistort.errors import ConfigError
 
 _DEVICE = "compute.device"

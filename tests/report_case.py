@@ -5,13 +5,13 @@ from scipy import ndimage, special
 
 from compdistort.backend.base import PARAMETERS
 from compdistort.match import MatchCounts
+from compdistort.measurands import PLANAR
 from compdistort.report.inputs import CodecImage, ReportInput
 from compdistort.score.results import (
-    TOTALS,
     CodecSamples,
     CodecScores,
     ConvergencePoint,
-    DeltaArea,
+    DeltaSize,
     Estimate,
     Precision,
     QuantityScore,
@@ -21,6 +21,7 @@ from compdistort.score.results import (
 
 GAIN_E_PER_DN, OFFSET_DN, READ_NOISE_E = 2.5, 100.0, 4.0
 NAN = float("nan")
+TOTALS = PLANAR.total_names
 
 
 def scene(side, n_spheres, seed=3):
@@ -131,7 +132,7 @@ def codec_scores(name, raw_values, values, labels, level_of_damage):
         ),
         rates=share,
         null_rates={k: estimate(0.01, 0.01) for k in ("matched", "lost", "new", "split", "merged")},
-        delta_area=DeltaArea(
+        delta_size=DeltaSize(
             edges=tuple(map(float, edges)),
             counts=tuple(map(int, counts)),
             mean=estimate(delta.mean() if matched else NAN, 0.4),
@@ -190,6 +191,7 @@ def make_report(side=192, n_spheres=24, threshold=600.0, title="Simulated sphere
         "labels": labels,
         "probability": (labels > 0).astype(float),
         "raw_values": raw_values,
+        "measurands": PLANAR,
         "sigma_dn": sigma,
         "sensor": sensor(),
         "classifier": {
@@ -243,7 +245,7 @@ def study_scores(codecs, n_objects, **changes):
         ConvergencePoint(
             n_replicates=n,
             totals={name: estimate(1.0, 1.5 / n**0.5) for name in TOTALS},
-            area_median=estimate(1.0, 1.7 / n**0.5),
+            size_median=estimate(1.0, 1.7 / n**0.5),
         )
         for n in (10, 20, 50, 100)
     )

@@ -22,7 +22,7 @@ from compdistort.forest.grow import Recipe, grow
 from compdistort.forest.rows import collect_rows
 from compdistort.io.images import write_png, write_tiff
 from compdistort.pipeline.classifier import UNMEASURED, bins_note
-from compdistort.pipeline.demo import write_demo_inputs
+from compdistort.pipeline.demo_inputs import write_demo_inputs
 from compdistort.pipeline.progress import Silence
 from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.study import check_study, run_study

@@ -240,3 +240,21 @@ def test_rows_are_an_odd_number_of_cache_lines_with_room_for_a_vector(unit):
         size = row_bytes(n, unit)
         assert size % 128 == 64
         assert size >= (n + 16) * unit
+
+
+@pytest.mark.parametrize("name", ["weka", "ilastik", "fast", "planar"])
+def test_features_of_some_pixels_are_those_of_the_stack(name):
+    shape = (70, 90) if name == "weka" else (24, 60, 70)
+    image = np.random.default_rng(3).integers(100, 900, shape).astype(np.uint16)
+    set_name, planar = ("ilastik", (1.6,)) if name == "planar" else (name, ())
+    sigmas = () if name == "weka" else (0.7, 1.6) if name != "fast" else (1.6, 3.5)
+    bank = build_bank(FeatureSpec(set=set_name, sigmas=sigmas, planar=planar), len(shape), shape)
+    places = np.flatnonzero(np.random.default_rng(4).random(image.size) < 0.01)
+    fast, slow = get_backend("cpu", threads=2), get_backend("numpy")
+    planes = fast.feature_stack(image, bank).reshape(len(bank.names), -1)
+    for engine in (fast, slow):
+        np.testing.assert_array_equal(engine.feature_rows(image, bank, places), planes[:, places].T)
+        assert engine.feature_rows(image, bank, places[:0]).shape == (0, len(bank.names))
+        for wrong in (places[::-1], np.array([0, 0]), np.array([image.size]), np.array([-1])):
+            with pytest.raises(ValueError, match="strictly rising"):
+                engine.feature_rows(image, bank, wrong)

@@ -12,7 +12,7 @@ import pytest
 from compdistort.backend.cupy_backend import CupyBackend
 from compdistort.backend.device.streaming import PIECE_BYTES, pinned_bytes
 from compdistort.pipeline import forecast
-from compdistort.pipeline.demo import write_demo_inputs
+from compdistort.pipeline.demo_inputs import write_demo_inputs
 
 GIB = 1 << 30
 

@@ -25,9 +25,10 @@ from compdistort.features import half_grid as design
 from compdistort.forest import flatten, load_classifier
 from compdistort.io.images import write_tiff
 from compdistort.io.png_npy import write_png
-from compdistort.pipeline.demo import write_demo_inputs
+from compdistort.pipeline.demo_inputs import write_demo_inputs
 from compdistort.pipeline.half_grid_effect import difference_to_exact
-from compdistort.pipeline.inputs import read_raw, read_sensor
+from compdistort.pipeline.inputs import read_sensor
+from compdistort.pipeline.raw_image import read_raw
 from compdistort.replicate import noise_tables
 from compdistort.report.methods import methods_paragraph
 from compdistort.sensor.model import SensorModel
@@ -270,7 +271,7 @@ def confluent(tmp_path_factory):
     folder = tmp_path_factory.mktemp("confluent")
     write_demo_inputs(folder, "confluent", size=192, n_replicates=2)
     config = load_config(folder / "study.toml", ())
-    raw = read_raw(config)
+    raw = read_raw(config).pixels
     return raw, noise_tables(read_sensor(config, raw), config.noise.law, raw.shape)
 
 

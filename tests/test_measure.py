@@ -21,7 +21,8 @@ from compdistort.backend.plain import measure as plain
 from compdistort.backend.shape import COUNTS, MAX_SIDE, table_from_counts
 from compdistort.cli import main
 from compdistort.errors import ConfigError, InputError
-from compdistort.measure import PARAMETER_INFO, ObjectTable, image_totals, measure_objects, object_table_csv
+from compdistort.measurands import PARAMETER_INFO, PLANAR
+from compdistort.measure import ObjectTable, measure_objects, object_table_csv
 from compdistort.pipeline.measurement import MeasureOptions, column_means, renumber
 
 ORACLE = Path(__file__).parent / "oracle" / "imagej"
@@ -294,10 +295,10 @@ def test_parameters_are_described_in_order():
 
 def test_totals():
     values = compiled.measure_objects(_label(_blobs()))
-    count, area, mean = image_totals(values)
+    count, area, mean = PLANAR.totals_of(values)
     assert (count, area) == (len(values), _blobs().sum())
     assert mean == area / count
-    assert np.isnan(image_totals(values[:0])[2])
+    assert np.isnan(PLANAR.totals_of(values[:0])[2])
 
 
 def test_csv_reads_back_to_the_bit(tmp_path):

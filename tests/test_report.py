@@ -31,7 +31,7 @@ from skimage.segmentation import find_boundaries
 
 from compdistort.backend.base import PARAMETERS
 from compdistort.errors import ResourceError
-from compdistort.report import pictures, write_report
+from compdistort.report import figures_areas, pictures, write_report
 from compdistort.report.style import png_uri
 from compdistort.report.words import headline, problems
 from compdistort.score import delta_replicate, score_study
@@ -245,7 +245,7 @@ def test_no_object_at_all(tmp_path):
     twin = json.loads((path.parent / "report.json").read_text(encoding="utf-8"))
     assert twin["n_objects"] == 0
     assert set(twin["verdicts"].values()) == {"undecided"}
-    assert twin["scene"]["median_area_px2"] is None
+    assert twin["scene"]["median_size"] is None
 
 
 def test_identity_is_no_compression(report):
@@ -299,7 +299,7 @@ def test_codec_without_any_match(report, tmp_path):
         verdict="undecided",
         quantities=quantities,
         object_scores=np.full_like(scores.object_scores, NAN),
-        delta_area=dataclasses.replace(scores.delta_area, counts=(0,) * 121, mean=nothing, spread=nothing),
+        delta_size=dataclasses.replace(scores.delta_size, counts=(0,) * 121, mean=nothing, spread=nothing),
     )
     changed = dataclasses.replace(
         report,
@@ -449,3 +449,13 @@ def test_magnified_part_holds_the_most_outline():
     whole = pictures.boundary(labels)
     best = max(whole[r : r + 144, c : c + 144].sum() for r in range(0, 157, 4) for c in range(0, 257, 4))
     assert whole[window.slices].sum() >= best
+
+
+def test_many_objects_are_drawn_as_a_density(monkeypatch):
+    made = make_report()
+    few = figures_areas.area_figures(made)
+    monkeypatch.setattr(figures_areas, "_HISTOGRAM_FROM", 2)
+    many = figures_areas.area_figures(made)
+    assert len(many) == len(few)
+    assert all("<image" in figure and figure.count("<svg") == 1 for figure in many)
+    assert [figure.split("aria-label")[1][:80] for figure in many] == [f.split("aria-label")[1][:80] for f in few]

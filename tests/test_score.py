@@ -14,6 +14,7 @@ from scipy import ndimage, stats
 from compdistort.backend.base import PARAMETERS, SegmentRule
 from compdistort.errors import ConfigError, InputError
 from compdistort.match import MatchCounts
+from compdistort.measurands import PLANAR
 from compdistort.measure import measure_objects
 from compdistort.score import (
     CodecSamples,
@@ -23,8 +24,8 @@ from compdistort.score import (
     bonett_interval,
     c4,
     clopper_pearson,
-    delta_area,
     delta_replicate,
+    delta_size,
     expected_score,
     holm,
     jackknife,
@@ -420,11 +421,11 @@ def test_rates_and_their_null():
     assert math.isnan(null_rates([])["lost"].value)
 
 
-def test_delta_area_histogram():
+def test_delta_size_histogram():
     raw, other = np.zeros((7, 19)), np.zeros((7, 19))
     raw[:, AREA] = [10, 20, 30, 40, 50, 60, 70]
     other[:, AREA] = [10, 19, 31, 38, 50, 60, math.nan]
-    delta = delta_area(raw, other)
+    delta = delta_size(PLANAR, raw, other)
     assert delta.edges == (-1.5, -0.5, 0.5, 1.5, 2.5)
     assert delta.counts == (1, 3, 1, 1)
     d = np.array([0, 1, -1, 2, 0, 0])
@@ -432,10 +433,10 @@ def test_delta_area_histogram():
     assert (delta.mean.low, delta.mean.high) == pytest.approx(stats.ttest_1samp(d, 0).confidence_interval())
     assert delta.spread.value == pytest.approx(d.std(ddof=1))
     other[0, AREA] = -5000
-    wide = delta_area(raw, other)
+    wide = delta_size(PLANAR, raw, other)
     assert len(wide.counts) <= 200
     assert sum(wide.counts) == 6
-    empty = delta_area(raw[:0], other[:0])
+    empty = delta_size(PLANAR, raw[:0], other[:0])
     assert (empty.counts, math.isnan(empty.mean.value), math.isnan(empty.spread.value)) == ((0,), True, True)
 
 
@@ -668,7 +669,7 @@ def test_a_codec_that_finds_nothing_is_intolerable():
     one = score_study(raw, [gone]).codecs[0]
     assert one.verdict == "intolerable"
     assert math.isnan(one.quantities[5].expected.value)
-    assert one.delta_area.counts == (0,)
+    assert one.delta_size.counts == (0,)
     json.dumps(scores_to_dict(score_study(raw, [gone])), allow_nan=False)
 
 
@@ -710,7 +711,7 @@ def test_convergence_and_precision():
     assert [point.n_replicates for point in scores.convergence] == [5, 10, 20, 50, 100, 120]
     last = scores.convergence[-1].totals["A"]
     assert last.value == scores.total_uncertainty["A"].value == pytest.approx(raw.replicate_totals[:, 1].std(ddof=1))
-    assert scores.convergence[-1].area_median.value == pytest.approx(np.median(scores.object_uncertainty[:, AREA]))
+    assert scores.convergence[-1].size_median.value == pytest.approx(np.median(scores.object_uncertainty[:, AREA]))
     need = scores.precision["A"]
     assert need.half_width == pytest.approx(0.13, abs=0.04)
     assert need.replicates_for_10_percent == replicates_needed(0.1, need.kurtosis)

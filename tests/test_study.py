@@ -16,7 +16,7 @@ import pytest
 from compdistort.cli import main
 from compdistort.errors import InterruptedStudyError, ResourceError
 from compdistort.io.images import read_image, write_tiff
-from compdistort.pipeline.demo import write_demo_inputs
+from compdistort.pipeline.demo_inputs import write_demo_inputs
 from compdistort.pipeline.progress import Silence
 from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.study import resume_study, run_study, study_status
@@ -382,7 +382,7 @@ def test_missing_input_on_resume_names_the_file(inputs, tmp_path, capsys):
 
 
 def test_changed_study_document_is_bad_input(tmp_path, capsys):
-    (tmp_path / "study.json").write_text('{"schema_version": 1, "config": {}}')
+    (tmp_path / "study.json").write_text('{"schema_version": 2, "config": {}}')
     assert main(["resume", str(tmp_path)]) == 3
     assert "study.json" in capsys.readouterr().err
 

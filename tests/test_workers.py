@@ -21,7 +21,7 @@ from cudahost.standin_worker import begin, watch
 from compdistort import errors
 from compdistort.errors import BackendUnavailableError, InterruptedStudyError, ResourceError
 from compdistort.pipeline import forecast, inputs, study, workers
-from compdistort.pipeline.demo import write_demo_inputs
+from compdistort.pipeline.demo_inputs import write_demo_inputs
 from compdistort.pipeline.progress import Silence
 from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.study import resume_study, run_study, study_status

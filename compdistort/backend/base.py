@@ -18,6 +18,7 @@ from compdistort.backend.banks import (
     WekaBank,
     WekaScale,
 )
+from compdistort.backend.beam import BeamPlan
 from compdistort.backend.records import (
     MEASURE_COLUMNS,
     PARAMETERS,
@@ -42,6 +43,7 @@ __all__ = [
     "PARAMETERS",
     "VOLUME_COLUMNS",
     "Backend",
+    "BeamPlan",
     "FeatureBins",
     "FilterBank",
     "FlatForest",
@@ -110,6 +112,13 @@ class Backend(Protocol[A]):
         """Return the features of one image: float32 of shape (n_features, *image.shape)."""
         ...
 
+    def feature_rows(self, image: A, bank: FilterBank, places: NDArray[np.int64]) -> Float32:
+        """Return the features of some pixels of one image, on the host: shape (n_pixels, n_features).
+
+        `places` are flat indices, strictly rising. The values are those of `feature_stack`.
+        """
+        ...
+
     def forest_proba(self, features: A, forest: FlatForest) -> A:
         """Return class probabilities, float64 of shape (n_classes, *image shape), exactly scikit-learn's."""
         ...
@@ -127,6 +136,10 @@ class Backend(Protocol[A]):
 
         The columns are `MEASURE_COLUMNS` in 2D and `VOLUME_COLUMNS` in 3D.
         """
+        ...
+
+    def backproject(self, projections: A, plan: BeamPlan) -> A:
+        """Return the images of filtered projections: float32 (planes, size, size) of (planes, n_angles, n_samples)."""
         ...
 
     def image_probability(self, image: A, bank: FilterBank, forest: FlatForest, foreground: int) -> A:

@@ -7,7 +7,6 @@ done again alone. Verbs of many steps are one turn, so that a thread which waits
 """
 
 from functools import partial
-from importlib import import_module
 from math import prod
 from typing import Any
 
@@ -15,21 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.base import (
+    BeamPlan,
     FilterBank,
     FlatForest,
+    Float32,
     Float64,
     ImageObjects,
     Int32,
     NoiseTables,
     SegmentRule,
 )
-from compdistort.backend.device import accumulate, label, measure
+from compdistort.backend.device import accumulate, backproject, label, measure
 from compdistort.backend.device import features as _features
 from compdistort.backend.device import forest as _forest
 from compdistort.backend.device import noise as _noise
 from compdistort.backend.device.cuda import Cuda
 from compdistort.backend.device.features import DeviceBank
 from compdistort.backend.device.streaming import pinned_bytes
+from compdistort.backend.places import check_places
 
 VOTERS = ("device", "cpu")
 """Where the forest may vote: on the device, or by the CPU engine from streamed feature planes."""
@@ -100,6 +102,13 @@ class CupyBackend:
         made = _features.refuse_unmade(bank)
         return self.cuda.in_turn(lambda: _features.feature_stack(self.cuda, image, made))
 
+    def feature_rows(self, image: Any, bank: FilterBank, places: NDArray[np.int64]) -> Float32:
+        """Return the features of some pixels (see `Backend.feature_rows`)."""
+        self._require(image, _IMAGES, "image")
+        check_places(places, int(image.size))
+        planes = self.to_host(self.feature_stack(image, bank)).reshape(len(bank.names), -1)
+        return np.ascontiguousarray(planes[:, places].T, dtype=np.float32)
+
     def forest_proba(self, features: Any, forest: FlatForest) -> Any:
         """Return class probabilities (see `Backend.forest_proba`)."""
         self._require(features, (np.float32,), "features")
@@ -118,18 +127,16 @@ class CupyBackend:
         return self.cuda.in_turn(lambda: label.label_mask(self.cuda, mask, rule))
 
     def measure(self, labels: Any) -> Float64:
-        """Measure the objects of a label image (see `Backend.measure`).
-
-        A label volume is copied to the host and measured there by the CPU engine's loops.
-        """
+        """Measure the objects of a label image (see `Backend.measure`)."""
         self._require(labels, (np.int32,), "labels")
         if labels.ndim not in (2, 3):
             raise ValueError(f"labels must have 2 or 3 axes ([planes,] rows, columns), not {labels.ndim}")
-        if labels.ndim == 3:
-            loops = import_module("compdistort.backend.compiled.measure")  # Numba is loaded only where it is needed
-            table: Float64 = loops.measure_objects(self.to_host(labels))
-            return table
         return self.cuda.in_turn(lambda: measure.measure_objects(self.cuda, labels))
+
+    def backproject(self, projections: Any, plan: BeamPlan) -> Any:
+        """Return the images of filtered projections (see `Backend.backproject`)."""
+        self._require(projections, (np.float32,), "projections")
+        return self.cuda.in_turn(lambda: backproject.backproject(self.cuda, projections, plan))
 
     def image_probability(self, image: Any, bank: FilterBank, forest: FlatForest, foreground: int) -> Any:
         """Return the probability of one class (see `Backend.image_probability`)."""

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.base import (
+    BeamPlan,
     FilterBank,
     FlatForest,
+    Float32,
     Float64,
     HalfGridBank,
     ImageObjects,
@@ -18,6 +20,7 @@ from compdistort.backend.base import (
     SegmentRule,
     WekaBank,
 )
+from compdistort.backend.places import check_places
 
 if TYPE_CHECKING:
     from compdistort.backend.compiled.engine import Engine
@@ -27,7 +30,7 @@ Array = NDArray[Any]
 IMAGES = (np.uint8, np.uint16, np.float32)
 """Pixel types of images."""
 
-FAMILIES = ("accumulate", "convolve", "forest", "half_grid", "label", "measure", "noise", "weka")
+FAMILIES = ("accumulate", "backproject", "convolve", "forest", "half_grid", "label", "measure", "noise", "weka")
 """Modules of `compdistort.backend.plain` and `compdistort.backend.compiled`."""
 
 
@@ -106,6 +109,15 @@ class NumpyBackend:
             out = self._loops["convolve"].separable_stack(pixels, bank)
         return out
 
+    def feature_rows(self, image: Array, bank: FilterBank, places: NDArray[np.int64]) -> Float32:
+        """Return the features of some pixels (see `Backend.feature_rows`)."""
+        _require_image(image)
+        check_places(places, image.size)
+        if self._engine is not None:
+            return self._engine.feature_rows(image.astype(np.float32), bank, places)
+        planes = self.feature_stack(image, bank).reshape(len(bank.names), -1)
+        return np.ascontiguousarray(planes[:, places].T)
+
     def forest_proba(self, features: Array, forest: FlatForest) -> Array:
         """Return class probabilities (see `Backend.forest_proba`)."""
         _require(features, (np.float32,), "features")
@@ -135,6 +147,14 @@ class NumpyBackend:
         if labels.ndim not in (2, 3):
             raise ValueError(f"labels must have 2 or 3 axes ([planes,] rows, columns), not {labels.ndim}")
         out: Float64 = self._loops["measure"].measure_objects(labels)
+        return out
+
+    def backproject(self, projections: Array, plan: BeamPlan) -> Array:
+        """Return the images of filtered projections (see `Backend.backproject`)."""
+        _require(projections, (np.float32,), "projections")
+        if self._engine is not None:
+            return self._engine.backproject(projections, plan)
+        out: Array = self._loops["backproject"].backproject(projections, plan)
         return out
 
     def image_probability(self, image: Array, bank: FilterBank, forest: FlatForest, foreground: int) -> Array:

@@ -43,7 +43,7 @@ def bench(
         int | None, typer.Option("--size", min=64, help="Rows and columns of the simulated scene; default 288.")
     ] = None,
     name: Annotated[
-        list[str] | None, typer.Option("--set", help="Feature sets (default: all): weka, ilastik, plain, fast.")
+        list[str] | None, typer.Option("--set", help="Feature sets (default: all): weka, ilastik, vigra, plain, fast.")
     ] = None,
     sigma: Annotated[
         list[str] | None, typer.Option("--sigma", help="Scales; each word is a list such as 1,1.6,3.5, or: own.")

@@ -58,9 +58,10 @@ def selftest(as_json: bool = JSON_OPTION) -> int:
 
 def demo(
     context: typer.Context,
-    scene: str = typer.Option("spheres", help="spheres (small, sparse) or confluent (large, dense)."),
+    kind: str = typer.Option("phase", help="phase (a plane) or lightsheet (a volume)."),
+    scene: str = typer.Option(None, help="Of phase: spheres (small, sparse; default) or confluent (large, dense)."),
     output: Path = typer.Option(Path("demo"), "-o", "--output", help="Folder to make."),
-    replicates: int = typer.Option(100, "-n", "--replicates", min=2, help="Replicates."),
+    replicates: int = typer.Option(None, "-n", "--replicates", min=2, help="Replicates; default 100, of a volume 50."),
     seed: int = typer.Option(1, min=0, help="Seed of scene, camera and replicates."),
     device: str = typer.Option(
         None, help="Engine: auto, cpu, numba, numpy, cuda or cuda:0,1; default: COMPDISTORT_DEVICE."
@@ -70,11 +71,12 @@ def demo(
     progress: str = typer.Option("auto", help="auto, bar, plain, json or none."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Simulate a micrograph with known truth, calibrate its camera, and run a whole study on it."""
+    """Simulate a micrograph or a volume with known truth, calibrate its camera, and run a whole study on it."""
     from compdistort.pipeline.demo import run_demo  # noqa: PLC0415
     from compdistort.pipeline.verdicts import summarise, verdict_table  # noqa: PLC0415
 
     outcome = run_demo(
+        kind,
         scene,
         output,
         n_replicates=replicates,

@@ -7,15 +7,18 @@ from compdistort.forest.model_file import load_classifier, save_classifier
 from compdistort.forest.presets import PRESETS, Preset, default_spec
 from compdistort.forest.report import HeldOut, TrainingReport
 from compdistort.forest.train import train_classifier
+from compdistort.forest.tuned import Decision, decide
 
 __all__ = [
     "PRESETS",
     "BinsReport",
     "Classifier",
+    "Decision",
     "HeldOut",
     "MaskEffect",
     "Preset",
     "TrainingReport",
+    "decide",
     "default_spec",
     "describe_bins",
     "flatten",

@@ -24,6 +24,7 @@ from compdistort.errors import CompdistortError, ModelFileError
 from compdistort.features import FeatureSpec
 from compdistort.forest.bin_effect import describe_bins
 from compdistort.forest.classifier import Classifier
+from compdistort.forest.tuned import tuned_pair
 from compdistort.forest.validate import build_forest
 from compdistort.io.files import atomic_path, resource_errors
 
@@ -215,10 +216,11 @@ def _assemble(members: dict[str, NDArray[Any]]) -> Classifier:
 
 
 def _training_of(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return the training report of a file; what it says of bins must be sayable, or it is damaged."""
+    """Return the training report of a file; what it says of bins and of tuning must be usable, or it is damaged."""
     training = dict(meta["training"])
     if "bins" in training:
         describe_bins(training["bins"])
+    tuned_pair(training)
     return training
 
 

@@ -76,12 +76,12 @@ def collect_rows(
     features, places, values, owners, samples = [], [], [], [], []
     for k, (image, label) in enumerate(zip(images, labels, strict=True)):
         bank = build_bank(spec, image.ndim, image.shape)
-        stack = backend.to_host(backend.feature_stack(backend.to_device(image), bank))
-        where = np.nonzero(label)
-        planes = stack.reshape(len(stack), -1)
-        features.append(np.ascontiguousarray(planes[:, np.flatnonzero(label)].T, dtype=np.float32))
+        where, flat = np.nonzero(label), np.flatnonzero(label)
         spread = np.linspace(0, image.size - 1, min(n_sample, image.size)).astype(np.int64)
-        samples.append(np.ascontiguousarray(planes[:, spread].T, dtype=np.float32))
+        wanted = np.union1d(flat, spread)
+        found = backend.feature_rows(backend.to_device(image), bank, wanted)
+        features.append(found[np.searchsorted(wanted, flat)])
+        samples.append(found[np.searchsorted(wanted, spread)])
         places.append(np.column_stack(where))
         values.append(label[where])
         owners.append(np.full(where[0].size, k))

@@ -10,8 +10,8 @@ from importlib import import_module
 
 import numpy as np
 
-from compdistort.backend.base import PARAMETERS
-from compdistort.pipeline.comparison import SUMMARY, Reference
+from compdistort.measurands import Measurands
+from compdistort.pipeline.comparison import COUNTS, Reference
 from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.rows import RAW, Row
@@ -31,12 +31,13 @@ def block_key(start: int) -> str:
     return f"replicates/{start:06d}"
 
 
-def make_arrays(store: StudyStore, reference: Reference, n_replicates: int, block: int) -> None:
+def make_arrays(store: StudyStore, reference: Reference, measurands: Measurands, n_replicates: int, block: int) -> None:
     """Make the arrays that the blocks fill."""
+    n_summary = len(measurands.totals) + len(COUNTS)
     for name in (RAW, *reference.codecs):
         values, summary = array_names(name)
-        store.make_array(values, (n_replicates, len(reference.values), len(PARAMETERS)), "<f4", block)
-        store.make_array(summary, (n_replicates, len(SUMMARY)), "<f8", block)
+        store.make_array(values, (n_replicates, len(reference.values), len(measurands.parameters)), "<f4", block)
+        store.make_array(summary, (n_replicates, n_summary), "<f8", block)
 
 
 def run_blocks(
@@ -61,8 +62,8 @@ def run_blocks(
     reference : Reference
         The raw image's objects, and the codecs.
     store : StudyStore
-        Where the blocks go: per codec, values of shape (n_replicates, n_objects, len(PARAMETERS)), float32, and
-        summaries of shape (n_replicates, len(SUMMARY)), float64.
+        Where the blocks go: per codec, values of shape (n_replicates, n_objects, n_parameters), float32, and
+        summaries (totals, then `COUNTS`) of shape (n_replicates, n_totals + len(COUNTS)), float64.
     n_replicates : int
         How many replicates the study has.
     block : int
@@ -85,7 +86,7 @@ def run_blocks(
     ResourceError
         If a device or its process fails: as above.
     """
-    make_arrays(store, reference, n_replicates, block)
+    make_arrays(store, reference, chain.measurands, n_replicates, block)
     starts = [start for start in range(0, n_replicates, block) if not store.has(block_key(start))]
     lengths = {start: min(block, n_replicates - start) for start in range(0, n_replicates, block)}
     done = n_replicates - sum(lengths[start] for start in starts)

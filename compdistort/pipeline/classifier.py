@@ -5,15 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from compdistort.backend.base import Backend, UInt8, UInt16
-from compdistort.config import StudyConfig
+from compdistort.config import SegmenterSection, StudyConfig
 from compdistort.errors import AnnotationError, ModelFileError
 from compdistort.features import parse_spec
 from compdistort.forest import Classifier, default_spec, describe_bins, load_classifier, train_classifier
+from compdistort.forest.from_masks import CLASS_NAMES, annotations_from_mask
 from compdistort.io.annotations import read_annotations
 from compdistort.io.files import naming
+from compdistort.io.images import read_image
+from compdistort.io.pixels import Crop
 from compdistort.pipeline.annotation import annotate_by_threshold
-from compdistort.pipeline.inputs import crop_of, segment_rule
+from compdistort.pipeline.inputs import decision, segment_rule
 from compdistort.pipeline.progress import Progress
+from compdistort.pipeline.raw_image import crop_of
+from compdistort.pipeline.tuning import GRID_PARTS
 
 THRESHOLD_SOURCE = "annotations from a threshold: no ground truth"
 UNMEASURED = "the classifier works on bins (rounded features); what they change was not measured"
@@ -45,7 +50,7 @@ def obtain_classifier(config: StudyConfig, raw: UInt16, backend: Backend[Any], p
     ----------
     config : StudyConfig
         The study.
-    raw : ndarray of shape (rows, columns), uint16
+    raw : ndarray of shape ([planes,] rows, columns), uint16
         Raw image, DN.
     backend : Backend
         Computes the features.
@@ -63,11 +68,11 @@ def obtain_classifier(config: StudyConfig, raw: UInt16, backend: Backend[Any], p
     """
     section = config.segmenter
     if section.model is not None:
-        return _loaded(section.model, raw.ndim, progress)
+        return _loaded(config, section.model, raw.ndim, progress)
     labels, held_out, source = _annotations(config, raw)
     progress.say(f"training the classifier: preset {section.preset}, {source}")
-    spec = parse_spec(section.set or default_spec(section.preset).set, section.sigma, section.pairs)
-    with naming(section.labels or config.input.raw):
+    spec = parse_spec(section.set or default_spec(section.preset).set, section.sigma, section.pairs, section.planar)
+    with naming(section.labels or section.mask or config.input.raw):
         classifier, report = train_classifier(
             raw,
             labels,
@@ -77,9 +82,10 @@ def obtain_classifier(config: StudyConfig, raw: UInt16, backend: Backend[Any], p
             backend=backend,
             held_out=held_out,
             foreground=section.foreground,
-            balanced=section.balanced,
+            class_names=None if section.mask is None else CLASS_NAMES,
+            balanced=section.weighs_classes,
             bins=section.bins,
-            rule=segment_rule(config, 0),
+            rule=segment_rule(config, 0, raw.ndim),
         )
     note = bins_note(classifier)
     for text in note:
@@ -111,17 +117,20 @@ def bins_note(classifier: Classifier) -> tuple[str, ...]:
     return (f"the classifier {'; '.join(describe_bins(found))}",)
 
 
-def _loaded(path: Path, ndim: int, progress: Progress) -> TrainedClassifier:
+def _loaded(config: StudyConfig, path: Path, ndim: int, progress: Progress) -> TrainedClassifier:
     classifier = load_classifier(path)
     if classifier.ndim != ndim:
         raise ModelFileError(
             f"{path}: was trained on images with {classifier.ndim} axes, the raw image has {ndim}", "train one for it"
         )
     source = f"model file {path.name}"
-    note = bins_note(classifier)
+    tuned = decision(config, classifier.training).note
+    note = (*bins_note(classifier), *([tuned] if tuned else []))
     for text in note:
         progress.say(text)
     report = {"label_source": source, "features": classifier.features.to_dict(), **classifier.training}
+    if "tuning" in report:
+        report["tuning"] = {name: value for name, value in report["tuning"].items() if name not in GRID_PARTS}
     return TrainedClassifier(classifier=classifier, report=report, warnings=note)
 
 
@@ -130,9 +139,20 @@ def _annotations(config: StudyConfig, raw: UInt16) -> tuple[UInt8, UInt8 | None,
     section = config.segmenter
     if section.threshold_annotation is not None:
         return annotate_by_threshold(raw, section.threshold_annotation, section.seed), None, THRESHOLD_SOURCE
+    crop = crop_of(config)
+    held_out = None if section.held_out is None else read_annotations(section.held_out, raw.shape, crop=crop)
+    if section.mask is not None:
+        source = f"{section.label_source}, {section.samples} pixels drawn of a mask by {section.prior} prior"
+        return _drawn(section, section.mask, raw, crop), held_out, source
     if section.labels is None:
         raise AnnotationError("[segmenter] names neither model nor annotations", "set labels = FILE")
-    crop = crop_of(config)
-    labels = read_annotations(section.labels, raw.shape, crop=crop)
-    held_out = None if section.held_out is None else read_annotations(section.held_out, raw.shape, crop=crop)
-    return labels, held_out, section.label_source
+    return read_annotations(section.labels, raw.shape, crop=crop), held_out, section.label_source
+
+
+def _drawn(section: SegmenterSection, path: Path, raw: UInt16, crop: Crop | None) -> UInt8:
+    """Return annotations drawn of the mask of the whole image, or of the crop."""
+    mask = read_image(path, kind="mask")
+    if crop is not None and mask.shape != raw.shape:
+        mask = read_image(path, kind="mask", crop=crop)
+    with naming(path):
+        return annotations_from_mask(mask, raw.shape, section.seed, samples=section.samples, prior=section.prior)

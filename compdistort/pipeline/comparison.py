@@ -1,6 +1,6 @@
 """One image against the raw image's objects: the step that codecs and replicates share."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -8,12 +8,10 @@ import numpy as np
 from compdistort.backend.base import Float64, Int32
 from compdistort.codecs import Codec
 from compdistort.match import MatchCounts, align, match_objects, overlap_counts
-from compdistort.measure import image_totals
 from compdistort.pipeline.inputs import Chain
-from compdistort.score.results import TOTALS
 
-SUMMARY = (*TOTALS, "n_raw", "n_other", "matched", "lost", "new", "split", "merged")
-"""Columns of `Comparison.summary`."""
+COUNTS = tuple(field.name for field in fields(MatchCounts))
+"""Columns of `Comparison.summary` behind the totals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +20,12 @@ class Reference:
 
     Attributes
     ----------
-    values : ndarray of shape (n_objects, len(MEASURE_COLUMNS)), float64
+    values : ndarray of shape (n_objects, n_columns), float64
         Its object table.
-    labels : ndarray of shape (rows, columns), int32
+    labels : ndarray of shape ([planes,] rows, columns), int32
         Its label image.
-    radius_px : float
-        Largest distance of two centres that are called the same object.
+    radius : float
+        Largest distance of two centres that are called the same object, in the unit of the centres.
     one_to_one : bool
         Whether an object may be the partner of one raw object only.
     codecs : dict of str to Codec
@@ -36,7 +34,7 @@ class Reference:
 
     values: Float64
     labels: Int32
-    radius_px: float
+    radius: float
     one_to_one: bool
     codecs: dict[str, Codec]
 
@@ -47,11 +45,13 @@ class Comparison:
 
     Attributes
     ----------
-    values : ndarray of shape (n_found, len(MEASURE_COLUMNS)), float64
+    values : ndarray of shape (n_found, n_columns), float64
         Its object table.
-    labels : ndarray of shape (rows, columns), int32
+    labels : ndarray of shape ([planes,] rows, columns), int32
         Its label image.
-    aligned : ndarray of shape (n_objects, 19), float64
+    totals : ndarray of shape (n_totals,), float64
+        What is predicted of the image.
+    aligned : ndarray of shape (n_objects, n_parameters), float64
         Parameters in the order of the reference's objects; NaN where unmatched.
     counts : MatchCounts
         Matched, lost, new, split, merged.
@@ -59,13 +59,14 @@ class Comparison:
 
     values: Float64
     labels: Int32
+    totals: Float64
     aligned: Float64
     counts: MatchCounts
 
     @property
     def summary(self) -> Float64:
-        """Totals and counts in the order of `SUMMARY`."""
-        return np.array([*image_totals(self.values), *astuple(self.counts)], np.float64)
+        """Totals, then `COUNTS`."""
+        return np.array([*self.totals, *astuple(self.counts)], np.float64)
 
 
 def compare(chain: Chain, reference: Reference, image: Any) -> Comparison:
@@ -77,7 +78,7 @@ def compare(chain: Chain, reference: Reference, image: Any) -> Comparison:
         The chain.
     reference : Reference
         The raw image's objects.
-    image : array of shape (rows, columns), uint16 or float32
+    image : array of shape ([planes,] rows, columns), uint16 or float32
         Image on the raw scale, DN, in the library of the chain's engine.
 
     Returns
@@ -85,10 +86,11 @@ def compare(chain: Chain, reference: Reference, image: Any) -> Comparison:
     Comparison
     """
     found = chain.backend.image_objects(image, chain.bank, chain.classifier.forest, chain.rule)
-    pairs = match_objects(reference.values, found.values, reference.radius_px, reference.one_to_one)
+    pairs = match_objects(reference.values, found.values, reference.radius, reference.one_to_one, chain.measurands)
     return Comparison(
         values=found.values,
         labels=found.labels,
-        aligned=align(reference.values, found.values, pairs),
+        totals=chain.measurands.totals_of(found.values),
+        aligned=align(reference.values, found.values, pairs, chain.measurands),
         counts=overlap_counts(reference.labels, found.labels, pairs),
     )

@@ -1,5 +1,6 @@
 """What a study will cost, said before it starts: a crop is run and timed, the rest is arithmetic."""
 
+import math
 import shutil
 import time
 from collections.abc import Iterable
@@ -11,18 +12,18 @@ from typing import NamedTuple
 import numpy as np
 
 from compdistort.backend import device_parts
-from compdistort.backend.base import PARAMETERS, UInt16
+from compdistort.backend.base import UInt16
 from compdistort.backend.device.cuda import AT_WORK
 from compdistort.codecs import Codec
 from compdistort.config import StudyConfig, parse_bytes
 from compdistort.errors import ResourceError
-from compdistort.pipeline.comparison import SUMMARY
+from compdistort.pipeline.comparison import COUNTS
 from compdistort.pipeline.environment import process_memory, usable_processors
 from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.progress import span_words
 
-_CROP, _CROP_ON_DEVICE = 320, 2048
-"""Side of the crop that is timed; on a device a small one would time little but the launches."""
+_CROP, _CROP_ON_DEVICE = {2: 320, 3: 72}, {2: 2048, 3: 192}
+"""Side of the crop that is timed, by the number of axes; on a device a small one would time little but the launches."""
 _BASE_BYTES = 280 * 2**20
 """Memory of a process with the program loaded and a study prepared, where the system does not tell it."""
 _LOOP_BYTES, _LOOP_BYTES_PER_PIXEL = 56 * 2**20, 25
@@ -84,8 +85,8 @@ def _on_device(chain: Chain) -> bool:
 
 
 def _middle(raw: UInt16, side: int) -> UInt16:
-    y, x = ((max(0, n - side)) // 2 for n in raw.shape)
-    return raw[y : y + side, x : x + side].copy()
+    firsts = (max(0, n - side) // 2 for n in raw.shape)
+    return raw[tuple(slice(first, first + side) for first in firsts)].copy()
 
 
 class _Timed(NamedTuple):
@@ -101,7 +102,8 @@ def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
 
     A first run compiles. A codec that changes nothing costs no run through the chain, as in the study.
     """
-    crop = _middle(chain.raw, _CROP_ON_DEVICE if _on_device(chain) else _CROP)
+    sides = _CROP_ON_DEVICE if _on_device(chain) else _CROP
+    crop = _middle(chain.raw, sides[chain.raw.ndim])
     for _ in range(2):
         began = time.monotonic()
         image = chain.backend.to_device(crop)
@@ -131,14 +133,15 @@ def _loop_memory(chain: Chain, threads: int, devices: int) -> int:
 def _memory(chain: Chain, threads: int, devices: int, codecs: int) -> int:
     """Return the most memory that a study's processes hold: by now, while it draws replicates, or in its report."""
     now, most = process_memory() or (_BASE_BYTES, _BASE_BYTES)
-    pixels = chain.raw.size
+    pixels = math.prod(chain.raw.shape[-2:])  # of a volume, the report draws one plane
     report = _REPORT_BYTES + (_REPORT_BYTES_PER_PIXEL + _REPORT_BYTES_PER_CODEC_PIXEL * codecs) * pixels
     return max(most, now + max(_loop_memory(chain, threads, devices), report))
 
 
 def _disk(chain: Chain, config: StudyConfig, objects: int) -> int:
     sources = 1 + len(config.codec)
-    table = config.noise.replicates * sources * (objects * len(PARAMETERS) * 4 + len(SUMMARY) * 8)
+    numbers = objects * len(chain.measurands.parameters) * 4 + (len(chain.measurands.totals) + len(COUNTS)) * 8
+    table = config.noise.replicates * sources * numbers
     pictures = chain.raw.size * (_DISK_BYTES_PER_PIXEL + _DISK_BYTES_PER_CODEC_PIXEL * len(config.codec))
     return table + pictures + _PAGE_BYTES
 

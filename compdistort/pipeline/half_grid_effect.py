@@ -16,8 +16,8 @@ REPLICATES = 4
 
 _KEY = (0, 0)
 
-_MIDDLE = 512
-"""Side of the part of a study's image that is compared."""
+_MIDDLE = {2: 512, 3: 96}
+"""Side of the part of a study's image that is compared, by the number of axes."""
 
 
 def difference_to_exact(
@@ -84,7 +84,7 @@ def fast_notice(raw: UInt16, spec: FeatureSpec, backend: Backend[Any], noise: No
 
     Parameters
     ----------
-    raw : ndarray of shape (rows, columns), uint16
+    raw : ndarray of shape ([planes,] rows, columns), uint16
         Raw image, DN; of a large one the middle is looked at.
     spec : FeatureSpec
         The study's features.
@@ -98,9 +98,10 @@ def fast_notice(raw: UInt16, spec: FeatureSpec, backend: Backend[Any], noise: No
     tuple of str
         At most one.
     """
-    rows, columns = ((max(0, (n - _MIDDLE) // 2), min(n, (n + _MIDDLE) // 2)) for n in raw.shape)
-    middle = np.ascontiguousarray(raw[slice(*rows), slice(*columns)])
-    found = difference_to_exact(middle, spec, backend, crop_tables(noise, rows, columns))
+    side = _MIDDLE[raw.ndim]
+    spans = [(max(0, (n - side) // 2), min(n, (n + side) // 2)) for n in raw.shape]
+    middle = np.ascontiguousarray(raw[tuple(slice(*span) for span in spans)])
+    found = difference_to_exact(middle, spec, backend, crop_tables(noise, *spans[-2:]))
     if not found:
         return ()
     name = max(found, key=lambda each: found[each])

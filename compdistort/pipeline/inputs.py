@@ -1,25 +1,31 @@
 """Everything a study computes with, read and checked once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from compdistort.backend import choose, device_parts, get_backend
-from compdistort.backend.base import Backend, FilterBank, Int32, NoiseTables, SegmentRule, UInt16
-from compdistort.config import StudyConfig, parse_bytes
-from compdistort.errors import CalibrationError, InputError
+from compdistort.backend.base import Backend, FilterBank, NoiseTables, SegmentRule, UInt16
+from compdistort.config import StudyConfig
+from compdistort.errors import CalibrationError, ConfigError, InputError
 from compdistort.features import build_bank
-from compdistort.forest import Classifier
+from compdistort.forest import Classifier, Decision, decide
 from compdistort.io.files import sha256_file
-from compdistort.io.images import read_image
+from compdistort.measurands import Measurands, Voxel, measurands_of
 from compdistort.pipeline.progress import Progress
+from compdistort.pipeline.raw_image import RawImage, crop_of
 from compdistort.replicate import noise_tables
 from compdistort.rng import Stream, derive_key
 from compdistort.sensor.model import SensorModel
 from compdistort.sensor.sensor_file import load_sensor
 from compdistort.sensor.single_image import estimate_noise
+
+CONNECTIVITIES = {2: (4, 8), 3: (6, 18, 26)}
+"""Connectivities by the number of axes."""
+
+DEFAULT_CONNECTIVITY = {2: 8, 3: 6}
 
 MAX_BITS = 16
 """Bit depth of a camera that is not said to have less."""
@@ -31,7 +37,7 @@ class Chain:
 
     Attributes
     ----------
-    raw : ndarray of shape (rows, columns), uint16
+    raw : ndarray of shape ([planes,] rows, columns), uint16
         Raw image, DN.
     sensor : SensorModel
         Cropped to the image.
@@ -45,9 +51,13 @@ class Chain:
         Its features.
     rule : SegmentRule
         From probability to objects.
+    measurands : Measurands
+        What is predicted.
+    voxel_um : (plane, row, column), or None
+        Size of a voxel, where it is known.
     backend : Backend
         The engine.
-    on_device : array of shape (rows, columns), uint16
+    on_device : array of shape ([planes,] rows, columns), uint16
         The raw image in the engine's library: uploaded once, however many replicates are drawn of it.
     """
 
@@ -58,6 +68,8 @@ class Chain:
     classifier: Classifier
     bank: FilterBank
     rule: SegmentRule
+    measurands: Measurands
+    voxel_um: Voxel | None
     backend: Backend[Any]
     on_device: Any
 
@@ -74,51 +86,6 @@ class Chain:
 _OF_ENGINE = ("backend", "on_device")
 
 
-def read_raw(config: StudyConfig) -> UInt16:
-    """Return the raw image of a study, cropped.
-
-    Raises
-    ------
-    ImageFormatError
-        If the file is no 16-bit grey image.
-    InputError
-        If it is no single plane.
-    """
-    section = config.input
-    limit = parse_bytes(config.compute.max_memory)
-    raw: UInt16 = read_image(section.raw, kind="raw", crop=crop_of(config), page=section.page, max_bytes=limit)
-    if raw.ndim != 2:
-        raise InputError(f"{section.raw}: has {raw.ndim} axes {raw.shape}", "choose one plane with input.page = N")
-    return raw
-
-
-def crop_of(config: StudyConfig) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """Return the crop of a study as (rows, columns), None where there is none."""
-    if config.input.crop is None:
-        return None
-    (y0, y1), (x0, x1) = (tuple(int(n) for n in part.split(":")) for part in config.input.crop.split(","))
-    return (y0, y1), (x0, x1)
-
-
-def read_truth(config: StudyConfig, shape: tuple[int, ...]) -> Int32 | None:
-    """Return the true objects of the field as labels, where the study names them.
-
-    Raises
-    ------
-    InputError
-        If they do not have the shape of the image.
-    """
-    if config.input.truth is None:
-        return None
-    labels = read_image(config.input.truth, kind="labels", crop=crop_of(config)).astype(np.int32)
-    if labels.shape != shape:
-        raise InputError(
-            f"{config.input.truth}: shape {labels.shape} is not that of the raw image, {shape}",
-            "give the true objects of the same field",
-        )
-    return labels
-
-
 def read_sensor(config: StudyConfig, raw: UInt16) -> SensorModel:
     """Return the sensor of a study, cropped to the image and checked against it.
 
@@ -132,7 +99,7 @@ def read_sensor(config: StudyConfig, raw: UInt16) -> SensorModel:
         sensor = load_sensor(section.sensor)
         crop = crop_of(config)
         if crop is not None and sensor.frame_shape is not None:
-            sensor = sensor.crop(*crop)
+            sensor = sensor.crop(*crop[-2:])
     elif section.estimate:
         sensor = estimate_noise(
             raw,
@@ -155,25 +122,50 @@ def read_sensor(config: StudyConfig, raw: UInt16) -> SensorModel:
     return sensor
 
 
-def segment_rule(config: StudyConfig, foreground: int) -> SegmentRule:
-    """Return the rule from probability to objects; `foreground` is the index of the class."""
+def decision(config: StudyConfig, training: Mapping[str, Any]) -> Decision:
+    """Return threshold and smallest size of a study; what it does not give is that of the training report."""
+    return decide(training, config.segmenter.threshold, config.measure.min_size)
+
+
+def segment_rule(
+    config: StudyConfig, foreground: int, ndim: int, training: Mapping[str, Any] = MappingProxyType({})
+) -> SegmentRule:
+    """Return the rule from probability to objects; `foreground` is the index of the class (see also `decision`).
+
+    Raises
+    ------
+    ConfigError
+        If the connectivity does not belong to so many axes.
+    """
+    if config.measure.connectivity not in (None, *CONNECTIVITIES[ndim]):
+        raise ConfigError(
+            f"measure.connectivity = {config.measure.connectivity} does not exist in {ndim}D",
+            f"use one of {', '.join(map(str, CONNECTIVITIES[ndim]))}",
+        )
+    decided = decision(config, training)
     return SegmentRule(
         foreground=foreground,
-        threshold=config.segmenter.threshold,
+        threshold=decided.threshold,
         strict=config.segmenter.strict,
         smoothing_px=config.segmenter.smoothing_px,
-        connectivity=config.measure.connectivity,
+        connectivity=config.measure.connectivity or DEFAULT_CONNECTIVITY[ndim],
         include_holes=config.measure.include_holes,
-        min_size=config.measure.min_size,
+        min_size=decided.min_size,
         max_size=config.measure.max_size,
         exclude_border=config.measure.exclude_border,
     )
 
 
+def match_radius(config: StudyConfig, voxel_um: Voxel | None) -> float:
+    """Return the matching radius in the unit of the centres: micrometres where the size of a voxel is known."""
+    return config.match.radius_px * (1.0 if voxel_um is None else voxel_um[2])
+
+
 def build_chain(
-    config: StudyConfig, raw: UInt16, sensor: SensorModel, classifier: Classifier, backend: Backend[Any]
+    config: StudyConfig, image: RawImage, sensor: SensorModel, classifier: Classifier, backend: Backend[Any]
 ) -> Chain:
     """Return the chain of a study from its parts."""
+    raw = image.pixels
     return Chain(
         raw=raw,
         sensor=sensor,
@@ -181,7 +173,9 @@ def build_chain(
         key=derive_key(config.noise.seed, Stream.NOISE),
         classifier=classifier,
         bank=build_bank(classifier.features, raw.ndim, raw.shape),
-        rule=segment_rule(config, classifier.foreground),
+        rule=segment_rule(config, classifier.foreground, raw.ndim, classifier.training),
+        measurands=measurands_of(raw.ndim, image.voxel_um),
+        voxel_um=image.voxel_um,
         backend=backend,
         on_device=backend.to_device(raw),
     )
@@ -203,6 +197,7 @@ def input_files(config: StudyConfig) -> dict[str, Path]:
         "sensor": config.calibration.sensor,
         "model": config.segmenter.model,
         "labels": config.segmenter.labels,
+        "mask": config.segmenter.mask,
         "held_out": config.segmenter.held_out,
     }
     return {role: path for role, path in named.items() if path is not None}

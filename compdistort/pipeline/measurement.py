@@ -13,7 +13,8 @@ from compdistort.backend.shape import MAX_SIDE
 from compdistort.errors import ConfigError, InputError
 from compdistort.io.files import atomic_path, require_output
 from compdistort.io.images import read_image
-from compdistort.measure import PARAMETER_INFO, ObjectTable, image_totals, measure_objects, object_table_csv
+from compdistort.measurands import PARAMETER_INFO, PLANAR
+from compdistort.measure import ObjectTable, measure_objects, object_table_csv
 
 CONNECTIVITY_2D = 8
 """What ImageJ uses."""
@@ -83,7 +84,7 @@ def measure_file(path: Path, out: Path, options: MeasureOptions, backend: Backen
     table = measure_objects(_read_objects(path, options, backend), backend)
     with atomic_path(out) as partial:
         partial.write_text(object_table_csv(table), encoding="ascii", newline="\n")
-    n_objects, area, mean_area = image_totals(table.values)
+    n_objects, area, mean_area = PLANAR.totals_of(table.values).tolist()
     return {
         "image": str(path),
         "csv": str(out),

@@ -1,31 +1,27 @@
 """From a study's committed blocks to scores and the report: reads the store, computes nothing twice."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from compdistort.config import StudyConfig
-from compdistort.match import MatchCounts
-from compdistort.measure import PARAMETER_SLICE, image_totals
+from compdistort.measurands import Measurands, measurands_of
 from compdistort.pipeline.blocks import array_names
-from compdistort.pipeline.comparison import SUMMARY
 from compdistort.pipeline.inputs import Chain
-from compdistort.pipeline.reference import KEY
+from compdistort.pipeline.operator_scores import read_operators
+from compdistort.pipeline.reference import KEY, voxel_of
 from compdistort.pipeline.rows import RAW
+from compdistort.pipeline.samples import make_codec_samples, make_raw_samples, match_counts
+from compdistort.pipeline.views import View
 from compdistort.replicate import pixel_deviation, pixel_sums
 from compdistort.report import write_report
-from compdistort.report.inputs import CodecImage, ReportInput
+from compdistort.report.inputs import CodecImage, ReportInput, VolumeView
 from compdistort.score import score_study
 from compdistort.score.delta import delta_replicate
 from compdistort.score.results import CodecSamples, RawSamples, StudyScores
 from compdistort.store import StudyStore
 
 PIXELS = "pixels"
-N_TOTALS = SUMMARY.index("n_raw")
-"""Columns of a summary before the counts."""
 
 
 class Compression(NamedTuple):
@@ -46,6 +42,8 @@ class Outcome:
         The study, and its page.
     scores : StudyScores
         Its scores.
+    measurands : Measurands
+        What they are of.
     compression : tuple of Compression
         What every codec saves, in the order of the scores.
     sensor_estimated : bool
@@ -57,50 +55,34 @@ class Outcome:
     folder: Path
     report: Path
     scores: StudyScores
+    measurands: Measurands
     compression: tuple[Compression, ...]
     sensor_estimated: bool
     warnings: tuple[str, ...]
 
 
-def match_counts(values: Sequence[float]) -> MatchCounts:
-    """Return the counts that stand in the last columns of a summary.
-
-    Parameters
-    ----------
-    values : sequence of float
-        Those columns, from `N_TOTALS` on.
-
-    Returns
-    -------
-    MatchCounts
-    """
-    n_raw, n_other, matched, lost, new, split, merged = map(int, values)
-    return MatchCounts(n_raw=n_raw, n_other=n_other, matched=matched, lost=lost, new=new, split=split, merged=merged)
+def measured_in(store: StudyStore) -> Measurands:
+    """Return what is predicted in a study."""
+    facts = store.facts(KEY)
+    return measurands_of(len(facts["image"]["shape"]), voxel_of(facts))
 
 
 def raw_samples(store: StudyStore) -> RawSamples:
     """Return the raw image and its replicates as scoring takes them."""
-    values, summary = (store.read(name) for name in array_names(RAW))
-    objects = store.read("reference/objects")
-    return RawSamples(
-        values=np.ascontiguousarray(objects[:, PARAMETER_SLICE]),
-        totals=np.asarray(image_totals(objects), np.float64),
-        replicate_values=values,
-        replicate_totals=summary[:, :N_TOTALS],
-        replicate_counts=tuple(match_counts(row) for row in summary[:, N_TOTALS:].tolist()),
-    )
+    values, summaries = (store.read(name) for name in array_names(RAW))
+    return make_raw_samples(measured_in(store), store.read("reference/objects"), values, summaries)
 
 
 def codec_samples(store: StudyStore, name: str) -> CodecSamples:
     """Return one codec as scoring takes it."""
-    values, summary = (store.read(part) for part in array_names(name))
-    return CodecSamples(
-        codec=name,
-        values=store.read(f"codecs/{name}/aligned"),
-        totals=np.asarray(image_totals(store.read(f"codecs/{name}/objects")), np.float64),
-        counts=match_counts(store.facts(KEY)["codecs"][name]["counts"]),
-        paired_values=values,
-        paired_totals=summary[:, :N_TOTALS],
+    values, summaries = (store.read(part) for part in array_names(name))
+    return make_codec_samples(
+        name,
+        measured_in(store).totals_of(store.read(f"codecs/{name}/objects")),
+        store.read(f"codecs/{name}/aligned"),
+        match_counts(store.facts(KEY)["codecs"][name]["counts"]),
+        values,
+        summaries,
     )
 
 
@@ -119,18 +101,24 @@ def score_store(store: StudyStore, config: StudyConfig) -> StudyScores:
 
 
 def commit_pixels(chain: Chain, store: StudyStore, n_replicates: int, seed: int) -> None:
-    """Commit the exact per-pixel sums over all replicates.
+    """Commit the exact per-pixel sums over all replicates, of a volume those of the plane that is shown.
 
     The replicates are drawn again (a few nanoseconds a pixel) rather than stored: they depend on their number alone.
     """
     if store.has(PIXELS):
         return
-    sums = pixel_sums(chain.raw, chain.noise, chain.backend, seed, range(n_replicates))
+    view = view_of(store)
+    sums = pixel_sums(view.of(chain.raw), chain.noise, chain.backend, seed, range(n_replicates), view.origin)
     store.commit(
         PIXELS,
         [store.write_whole("accumulators/pixel_S1", sums.sum1), store.write_whole("accumulators/pixel_S2", sums.sum2)],
         {"replicates": n_replicates},
     )
+
+
+def view_of(store: StudyStore) -> View:
+    """Return which plane of the image a study shows."""
+    return View(store.facts(KEY)["image"]["plane"])
 
 
 def _codec_image(store: StudyStore, name: str, facts: dict[str, Any]) -> CodecImage:
@@ -149,6 +137,20 @@ def _codec_image(store: StudyStore, name: str, facts: dict[str, Any]) -> CodecIm
     )
 
 
+def _volume(store: StudyStore) -> VolumeView | None:
+    """Return what the report tells of a volume beside the plane that is shown; None for a plane."""
+    image = store.facts(KEY)["image"]
+    if image["plane"] is None:
+        return None
+    return VolumeView(
+        shape=tuple(image["shape"]),
+        plane=image["plane"],
+        voxel_um=voxel_of(store.facts(KEY)),
+        projection=store.read("reference/projection"),
+        labels=store.read("reference/projected_labels"),
+    )
+
+
 def report_input(store: StudyStore, config: StudyConfig) -> ReportInput:
     """Return what the report of a finished study shows."""
     facts = store.facts(KEY)
@@ -157,9 +159,11 @@ def report_input(store: StudyStore, config: StudyConfig) -> ReportInput:
     return ReportInput(
         title=config.title,
         raw=store.read("reference/raw"),
-        labels=store.read("reference/labels"),
+        labels=view_of(store).of(store.read("reference/labels")),
+        volume=_volume(store),
         probability=store.read("reference/probability"),
         raw_values=raw.values,
+        measurands=raw.measurands,
         sigma_dn=pixel_deviation(*sums, config.noise.replicates),
         sensor=facts["sensor"],
         classifier=facts["classifier"],
@@ -170,6 +174,7 @@ def report_input(store: StudyStore, config: StudyConfig) -> ReportInput:
         provenance={"inputs": facts["inputs"], "study": facts["provenance"], **store.load_json("provenance.json")},
         warnings=tuple(facts["warnings"]),
         truth=facts.get("truth"),
+        operators=read_operators(store, config),
     )
 
 
@@ -180,6 +185,7 @@ def report_store(store: StudyStore, config: StudyConfig, folder: Path | None = N
         folder=store.folder,
         report=write_report(made, folder or store.folder / "report"),
         scores=made.scores,
+        measurands=made.measurands,
         compression=tuple(Compression(each.ratio, each.target_ratio, each.reached) for each in made.codecs),
         sensor_estimated=bool(made.sensor["estimated"]),
         warnings=tuple(dict.fromkeys((*made.scores.warnings, *made.warnings))),

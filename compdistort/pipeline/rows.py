@@ -19,10 +19,10 @@ class Row:
 
     Attributes
     ----------
-    values : ndarray of shape (n_objects, len(PARAMETERS)), float32
-        Parameters by raw object, in the units of `PARAMETERS`; NaN where unmatched.
-    summary : ndarray of shape (len(SUMMARY),), float64
-        Totals and counts of the image, in the order of `compdistort.pipeline.comparison.SUMMARY`.
+    values : ndarray of shape (n_objects, n_parameters), float32
+        Parameters by raw object; NaN where unmatched.
+    summary : ndarray of shape (n_totals + len(COUNTS),), float64
+        Totals of the image, then `compdistort.pipeline.comparison.COUNTS`.
     """
 
     values: Float32

@@ -24,12 +24,12 @@ from compdistort.pipeline.inputs import (
     build_chain,
     input_hashes,
     portable_config,
-    read_raw,
     read_sensor,
-    read_truth,
 )
+from compdistort.pipeline.operator_scores import commit_operators
 from compdistort.pipeline.outcome import Outcome, commit_pixels, report_store
 from compdistort.pipeline.progress import Progress
+from compdistort.pipeline.raw_image import read_raw, read_truth
 from compdistort.pipeline.reference import (
     KEY,
     MODEL,
@@ -58,12 +58,13 @@ class Prepared:
 def prepare(config: StudyConfig, progress: Progress) -> Prepared:
     """Read and check every input, train the classifier, fix the codecs on the raw image; write nothing."""
     codecs = codecs_of(config)
-    raw = read_raw(config)
+    image = read_raw(config)
+    raw = image.pixels
     read_truth(config, raw.shape)
     sensor = read_sensor(config, raw)
     backend = backend_of(config, progress)
     trained = obtain_classifier(config, raw, backend, progress)
-    chain = build_chain(config, raw, sensor, trained.classifier, backend)
+    chain = build_chain(config, image, sensor, trained.classifier, backend)
     return Prepared(chain=chain, trained=trained, codecs={name: codec.prepare(raw) for name, codec in codecs.items()})
 
 
@@ -188,6 +189,7 @@ def _work(
             progress=progress,
         )
         commit_pixels(chain, store, config.noise.replicates, config.noise.seed)
+        commit_operators(chain, reference, store, config, stop, progress)
     current |= {"stop": environment.now(), "seconds": round(time.monotonic() - began, 1)}
     store.save_json(PROVENANCE, {"sessions": [*sessions, current]})
     progress.say("writing the report")
@@ -222,20 +224,20 @@ def _reference(
 
 def _restored_chain(store: StudyStore, config: StudyConfig, progress: Progress) -> Chain:
     """Return the chain that the study was started with; a classifier that was damaged since is trained again."""
-    raw = read_raw(config)
-    sensor = read_sensor(config, raw)
+    image = read_raw(config)
+    sensor = read_sensor(config, image.pixels)
     backend = backend_of(config, progress)
     trained = restore_classifier(store)
     if trained is None:
         progress.say("the stored classifier is damaged; it is trained again")
-        trained = obtain_classifier(config, raw, backend, progress)
+        trained = obtain_classifier(config, image.pixels, backend, progress)
         save_classifier(store.folder / MODEL, trained.classifier)
         if restore_classifier(store) is None:
             raise StoreError(
                 f"{store.folder / MODEL}: is damaged, and training again gives another classifier",
                 "put the file back, use the scikit-learn that the study was started with, or start a new study",
             )
-    return build_chain(config, raw, sensor, trained.classifier, backend)
+    return build_chain(config, image, sensor, trained.classifier, backend)
 
 
 def _require_same_inputs(store: StudyStore, config: StudyConfig) -> None:

@@ -1,7 +1,7 @@
 """From files to a trained classifier, and from a classifier and an image to a mask."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,56 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend import Device, get_backend
-from compdistort.backend.base import Int32, SegmentRule
+from compdistort.backend.base import Backend, Int32, SegmentRule
 from compdistort.errors import ConfigError, ImageFormatError
-from compdistort.features import FeatureSpec, parse_spec
-from compdistort.forest import Classifier, default_spec, load_classifier, save_classifier, train_classifier
-from compdistort.io.annotations import read_annotations
+from compdistort.features import FeatureSpec
+from compdistort.forest import Classifier, Decision, decide, load_classifier, save_classifier, train_classifier
+from compdistort.forest.from_masks import CLASS_NAMES
 from compdistort.io.files import naming, require_output
 from compdistort.io.images import TIFF_SUFFIXES, WRITABLE_SUFFIXES, read_image, write_image, write_tiff
 from compdistort.pipeline.half_grid_effect import worst_differences
+from compdistort.pipeline.inputs import DEFAULT_CONNECTIVITY
+from compdistort.pipeline.training_inputs import TrainingFiles, TrainingInputs, TrainOptions, read_training
+from compdistort.pipeline.tuning import tune
 from compdistort.segment import segment
 
-DEFAULT_CONNECTIVITY = {2: 8, 3: 6}
 _MOST_16_BIT = 65535
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainOptions:
-    """How a classifier is trained.
-
-    Attributes
-    ----------
-    preset : str
-        Forest preset.
-    set_name : str or None
-        Feature set; None takes that of the preset.
-    sigmas : tuple of float
-        Scales; () takes the set's own.
-    pairs : tuple of str
-        Columns such as ``HE1:3.5``, instead of the set's own; () for none.
-    foreground : int or None
-        Annotation value of the objects; None takes the highest.
-    seed : int
-        Seed of the forest, 0 to 2^32 - 1.
-    balanced : bool
-        Every class weighs the same, however many pixels were drawn of it.
-    bins : str
-        ``none``, ``uint16`` or ``uint8``: features rounded to codes before training.
-    """
-
-    preset: str = "weka"
-    set_name: str | None = None
-    sigmas: tuple[float, ...] = ()
-    pairs: tuple[str, ...] = ()
-    foreground: int | None = None
-    seed: int = 0
-    balanced: bool = True
-    bins: str = "none"
-
-    def spec(self) -> FeatureSpec:
-        """Return the features."""
-        return parse_spec(self.set_name or default_spec(self.preset).set, self.sigmas, self.pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +31,9 @@ class SegmentOptions:
 
     Attributes
     ----------
-    threshold, strict, smoothing_px, include_holes, min_size, max_size, exclude_border
+    threshold, min_size : float, int or None
+        As in `SegmentRule`; None takes what was tuned in training, else 0.5 and 1.
+    strict, smoothing_px, include_holes, max_size, exclude_border
         As in `SegmentRule`.
     connectivity : int or None
         None takes 8 in 2D and 6 in 3D.
@@ -75,27 +41,27 @@ class SegmentOptions:
         Where the foreground probability and the label image go.
     """
 
-    threshold: float = 0.5
+    threshold: float | None = None
     strict: bool = False
     smoothing_px: float = 0.0
     connectivity: int | None = None
     include_holes: bool = False
-    min_size: int = 1
+    min_size: int | None = None
     max_size: int = 0
     exclude_border: bool = False
     probability: Path | None = None
     labels: Path | None = None
 
-    def rule(self, foreground: int, ndim: int) -> SegmentRule:
-        """Return the rule for a class index and a number of axes."""
+    def rule(self, classifier: Classifier, decided: Decision) -> SegmentRule:
+        """Return the rule for a classifier, with its threshold and smallest size."""
         return SegmentRule(
-            foreground=foreground,
-            threshold=self.threshold,
+            foreground=classifier.foreground,
+            threshold=decided.threshold,
             strict=self.strict,
             smoothing_px=self.smoothing_px,
-            connectivity=self.connectivity or DEFAULT_CONNECTIVITY[ndim],
+            connectivity=self.connectivity or DEFAULT_CONNECTIVITY[classifier.ndim],
             include_holes=self.include_holes,
-            min_size=self.min_size,
+            min_size=decided.min_size,
             max_size=self.max_size,
             exclude_border=self.exclude_border,
         )
@@ -107,6 +73,7 @@ def train_files(
     out: Path,
     options: TrainOptions,
     *,
+    masks: Sequence[Path] = (),
     held_out: Sequence[Path] = (),
     device: Device = "auto",
     forest: str = "device",
@@ -115,14 +82,12 @@ def train_files(
 
     Parameters
     ----------
-    raws, labels : sequence of Path
-        Raw images (16 bit) and their annotations, one each, in the same order.
+    raws, labels, masks, held_out : sequence of Path
+        See `TrainingFiles`; without `held_out` a part of the annotations is kept back for judging.
     out : Path
         Model file.
     options : TrainOptions
         How.
-    held_out : sequence of Path
-        Annotations for judging only, one for each image; empty keeps back a part of `labels` for that.
     device : str or DeviceRequest
         Engine of the features; see `get_backend`.
     forest : str
@@ -131,55 +96,74 @@ def train_files(
     Returns
     -------
     dict
-        JSON-ready: ``model``, ``images``, ``labels``, the training report, and of the set `fast` how far its features
-        are from those of `plain`.
+        JSON-ready: ``model``, ``images``, ``labels``, ``masks``, the training report, and of the set `fast` how far its
+        features are from those of `plain`.
 
     Raises
     ------
     ConfigError
-        If numbers of files differ, or an option does not exist.
+        If numbers of files differ, an option does not exist, or there is nothing to tune with.
     ImageFormatError, AnnotationError
         If a file cannot be used.
     ResourceError
         If the model cannot be written.
     """
-    _check_numbers(raws, labels, "label files")
-    if held_out:
-        _check_numbers(raws, held_out, "held-out files")
-    require_output(out, [*raws, *labels, *held_out])
+    files = TrainingFiles(raws=raws, labels=labels, masks=masks, held_out=held_out)
+    _check_drawing(options, drawn=bool(masks))
+    require_output(out, files.all)
     spec = options.spec()
     engine = get_backend(device, forest)
-    images = [read_image(path, kind="raw") for path in raws]
-    drawn = [read_annotations(path, image.shape) for path, image in zip(labels, images, strict=True)]
-    judged = [read_annotations(path, image.shape) for path, image in zip(held_out, images, strict=bool(held_out))]
-    with naming(", ".join(map(str, labels))):
-        classifier, report = train_classifier(
-            images,
-            drawn,
-            spec,
-            options.preset,
-            options.seed,
-            engine,
-            foreground=options.foreground,
-            held_out=judged or None,
-            balanced=options.balanced,
-            bins=options.bins,
-        )
+    inputs = read_training(files, options)
+    with naming(files.taught):
+        classifier = _train(inputs, spec, options, engine)
     save_classifier(out, classifier)
-    approximated = worst_differences(images, spec, engine)
+    approximated = worst_differences(inputs.images, spec, engine)
     return {
         "model": str(out),
         "images": [str(path) for path in raws],
         "labels": [str(path) for path in labels],
+        "masks": [str(path) for path in masks],
         "foreground_value": classifier.foreground_value,
-        **report.to_dict(),
+        **classifier.training,
         **({"rms_difference_from_plain": approximated} if approximated else {}),
     }
 
 
-def _check_numbers(raws: Sequence[Path], files: Sequence[Path], what: str) -> None:
-    if len(files) != len(raws):
-        raise ConfigError(f"{len(files)} {what} for {len(raws)} images", "give one for each image, in order")
+def _check_drawing(options: TrainOptions, *, drawn: bool) -> None:
+    """Refuse what only masks can do without them, and what would do nothing."""
+    default = TrainOptions()
+    if options.tune and not drawn:
+        raise ConfigError("tuning needs every object of the images", "give --masks instead of --labels")
+    if not drawn and (options.samples, options.prior) != (default.samples, default.prior):
+        raise ConfigError("samples and prior say how pixels of masks are drawn", "give --masks, or leave them out")
+    if not options.tune and options.radius_px != default.radius_px:
+        raise ConfigError("the radius of centres belongs to tuning", "give --tune, or leave out --radius")
+    if drawn and options.foreground is not None:
+        raise ConfigError("the objects of masks have no annotation value to choose", "leave out --foreground")
+
+
+def _train(inputs: TrainingInputs, spec: FeatureSpec, options: TrainOptions, engine: Backend[Any]) -> Classifier:
+    recipe = options.recipe(drawn=bool(inputs.masks))
+    classifier, _ = train_classifier(
+        inputs.images,
+        inputs.annotations,
+        spec,
+        options.preset,
+        options.seed,
+        engine,
+        foreground=options.foreground,
+        held_out=inputs.held_out or None,
+        class_names=CLASS_NAMES if inputs.masks else None,
+        balanced=recipe.balanced,
+        bins=options.bins,
+    )
+    if not inputs.masks:
+        return classifier
+    more: dict[str, Any] = {"drawn": {"samples": options.samples, "prior": options.prior}}
+    if options.tune:
+        taught = (inputs.images, inputs.masks, inputs.annotations)
+        more["tuning"] = tune(*taught, spec, recipe, engine, bins=options.bins, radius=options.radius_px).to_dict()
+    return replace(classifier, training={**classifier.training, **more})
 
 
 def segment_file(
@@ -205,7 +189,8 @@ def segment_file(
     Returns
     -------
     dict
-        JSON-ready: ``image``, ``model``, ``mask``, ``probability``, ``labels``, ``objects``, ``total_area_px``.
+        JSON-ready: ``image``, ``model``, ``mask``, ``probability``, ``labels``, ``threshold``, ``min_size``, ``tuned``
+        (what of the two was tuned in training, in words), ``objects``, ``total_area_px``.
 
     Raises
     ------
@@ -222,8 +207,9 @@ def segment_file(
     classifier = load_classifier(model)
     image = read_image(path, kind="any")
     _check_grey_values(path, image, classifier)
+    decided = decide(classifier.training, options.threshold, options.min_size)
     with naming(path):
-        parts = segment(image, classifier, options.rule(classifier.foreground, image.ndim), engine)
+        parts = segment(image, classifier, options.rule(classifier, decided), engine)
     write_image(out, parts.mask)
     if options.probability is not None:
         write_tiff(options.probability, parts.probability.astype(np.float32))
@@ -235,15 +221,18 @@ def segment_file(
         "mask": str(out),
         "probability": None if options.probability is None else str(options.probability),
         "labels": None if options.labels is None else str(options.labels),
+        "threshold": decided.threshold,
+        "min_size": decided.min_size,
+        "tuned": decided.note,
         "objects": int(parts.labels.max(initial=0)),
         "total_area_px": int(np.count_nonzero(parts.mask)),
     }
 
 
 def _check_options(options: SegmentOptions) -> None:
-    if not 0 <= options.threshold <= 1:
+    if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise ConfigError(f"threshold is {options.threshold}", "use a probability, 0 to 1")
-    if options.min_size < 1 or options.max_size < 0:
+    if (options.min_size is not None and options.min_size < 1) or options.max_size < 0:
         raise ConfigError(
             f"sizes are {options.min_size} to {options.max_size}", "use 1 or more; a maximum of 0 is none"
         )

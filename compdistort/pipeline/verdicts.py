@@ -4,6 +4,8 @@ import math
 from typing import Any
 
 from compdistort.pipeline.outcome import Compression, Outcome
+from compdistort.report.words import size_words
+from compdistort.score.columns import TOTAL
 from compdistort.score.results import CodecScores, Estimate
 
 
@@ -24,11 +26,11 @@ def estimate_facts(estimate: Estimate) -> dict[str, float | None]:
 
 
 def total_facts(codec: CodecScores) -> dict[str, dict[str, Any]]:
-    """Return both scores of N and A, and what is decided on each."""
+    """Return both scores of the totals that decide, and what is decided on each."""
     return {
-        name: {"paper": estimate_facts(q.paper), "expected": estimate_facts(q.expected), "decision": q.decision}
-        for name in ("N", "A")
-        for q in [_quantity(codec, name)]
+        q.name: {"paper": estimate_facts(q.paper), "expected": estimate_facts(q.expected), "decision": q.decision}
+        for q in codec.quantities
+        if q.kind == TOTAL and q.decides
     }
 
 
@@ -37,7 +39,8 @@ def _quantity(codec: CodecScores, name: str) -> Any:
 
 
 def summarise(outcome: Outcome) -> dict[str, Any]:
-    """Return verdicts, the scores of N and A, and where the report is, JSON-safe."""
+    """Return verdicts, the scores of the totals, and where the report is, JSON-safe."""
+    size, unit = size_words(outcome.measurands)
     return {
         "folder": str(outcome.folder),
         "report": str(outcome.report),
@@ -57,8 +60,8 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
                 "matched": codec.counts.matched,
                 "lost": codec.counts.lost,
                 "new": codec.counts.new,
-                "delta_area_mean_px2": finite(codec.delta_area.mean.value),
-                "delta_area_spread_px2": finite(codec.delta_area.spread.value),
+                f"delta_{size}_mean{unit}": finite(codec.delta_size.mean.value),
+                f"delta_{size}_spread{unit}": finite(codec.delta_size.spread.value),
                 **total_facts(codec),
             }
             for codec, saved in zip(outcome.scores.codecs, outcome.compression, strict=True)
@@ -80,10 +83,11 @@ def _ratio(saved: Compression) -> str:
 def verdict_table(outcome: Outcome) -> str:
     """Return the verdict table for people, the warnings under it, and the path of the report."""
     scores = outcome.scores
-    head = ("codec", "ratio", "verdict", "matched", "E3 of N", "E3 of A", "E1 of A", "first reason")
+    second = outcome.measurands.total_names[1]
+    head = ("codec", "ratio", "verdict", "matched", "E3 of N", f"E3 of {second}", f"E1 of {second}", "first reason")
     rows = [head]
     for codec, saved in zip(scores.codecs, outcome.compression, strict=True):
-        number, area = _quantity(codec, "N"), _quantity(codec, "A")
+        number, size = _quantity(codec, "N"), _quantity(codec, second)
         rows.append(
             (
                 codec.codec,
@@ -91,8 +95,8 @@ def verdict_table(outcome: Outcome) -> str:
                 codec.verdict,
                 f"{codec.counts.matched}/{codec.counts.n_raw}",
                 _interval(number.expected),
-                _interval(area.expected),
-                f"{area.paper.value:+.2f}" if math.isfinite(area.paper.value) else "undefined",
+                _interval(size.expected),
+                f"{size.paper.value:+.2f}" if math.isfinite(size.paper.value) else "undefined",
                 codec.reasons[0] if codec.reasons else "",
             )
         )

@@ -74,13 +74,20 @@ def draw_uploaded(
     return np.asarray(backend.to_host(drawn), np.uint16)
 
 
-def pixel_sums(raw: UInt16, tables: NoiseTables, backend: Backend[Any], seed: int, replicates: range) -> PixelSums:
+def pixel_sums(
+    raw: UInt16,
+    tables: NoiseTables,
+    backend: Backend[Any],
+    seed: int,
+    replicates: range,
+    origin: tuple[int, int, int] = (0, 0, 0),
+) -> PixelSums:
     """Draw replicates in batches and return their exact sums; parameters as in `draw`."""
     image = backend.to_device(raw)
     key = derive_key(seed, Stream.NOISE)
     sums = [backend.to_device(np.zeros(raw.shape, np.uint64)) for _ in range(2)]
     for batch in _batches(replicates, max(1, BATCH_BYTES // max(raw.nbytes, 1))):
-        backend.accumulate(backend.replicate(image, tables, key, batch), *sums)
+        backend.accumulate(backend.replicate(image, tables, key, batch, origin), *sums)
     sum1, sum2 = (np.asarray(backend.to_host(each), np.uint64) for each in sums)
     return PixelSums(len(replicates), sum1, sum2)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from compdistort.backend.base import PARAMETERS
 from compdistort.report.figures_noise import precision_at
 from compdistort.report.inputs import ReportInput
+from compdistort.report.operators import CSV_COLUMNS, csv_rows
 from compdistort.report.tables import RATES, pairs
+from compdistort.report.words import size_words
 from compdistort.score.results import Estimate
 
 Rows = Iterable[Sequence[Any]]
@@ -25,14 +26,15 @@ def csv_tables(report: ReportInput) -> dict[str, str]:
     report : ReportInput
         The study.
     """
+    (size, unit), names = size_words(report.measurands), report.measurands.names
     tables: dict[str, tuple[Sequence[str], Rows]] = {
         "verdicts.csv": (
             ("codec", "verdict", "ratio", "target_ratio", "reached", "encoded_bytes", "reasons"),
             _verdicts(report),
         ),
         "scores.csv": (_SCORE_COLUMNS, _scores(report)),
-        "delta_area.csv": (("codec", *_columns("mean_px2"), *_columns("spread_px2")), _delta(report)),
-        "delta_area_histogram.csv": (("codec", "from_px2", "to_px2", "objects"), _histogram(report)),
+        f"delta_{size}.csv": (("codec", *_columns(f"mean{unit}"), *_columns(f"spread{unit}")), _delta(report)),
+        f"delta_{size}_histogram.csv": (("codec", f"from{unit}", f"to{unit}", "objects"), _histogram(report)),
         "matching.csv": (("codec", "kind", "count", *_columns("rate"), *_columns("null_rate")), _matching(report)),
         "shifts.csv": (("quantity", *_columns("shift")), ((n, *_three(e)) for n, e in report.scores.shifts.items())),
         "uncertainty.csv": (
@@ -40,9 +42,14 @@ def csv_tables(report: ReportInput) -> dict[str, str]:
             ((n, *_three(e)) for n, e in report.scores.total_uncertainty.items()),
         ),
         "convergence.csv": (("n_replicates", "quantity", "relative_half_width"), _convergence(report)),
-        "objects.csv": (("object", *PARAMETERS, *(f"s {name}" for name in PARAMETERS)), _objects(report)),
-        "object_scores.csv": (("codec", "object", *_OBJECT_COLUMNS), _object_scores(report)),
+        "objects.csv": (("object", *names, *(f"s {name}" for name in names)), _objects(report)),
+        "object_scores.csv": (
+            ("codec", "object", *(f"{name}{end}" for end in ("", " low", " high") for name in names)),
+            _object_scores(report),
+        ),
     }
+    if report.operators is not None:
+        tables["operators.csv"] = (CSV_COLUMNS, csv_rows(report.operators))
     return {name: _text(header, rows) for name, (header, rows) in tables.items()}
 
 
@@ -50,9 +57,6 @@ _SCORE_COLUMNS = (
     "codec", "quantity", "kind", "raw", "compressed", "s", "s_low", "s_high", "E1", "E1_low", "E1_high", "E1_spread",
     "E1_rms", "E3", "E3_low", "E3_high", "p_tolerable", "p_intolerable", "decision", "n_objects", "flags",
 )  # fmt: skip
-
-
-_OBJECT_COLUMNS = tuple(f"{name}{end}" for end in ("", " low", " high") for name in PARAMETERS)
 
 
 def _columns(name: str) -> tuple[str, str, str]:
@@ -96,14 +100,14 @@ def _scores(report: ReportInput) -> Rows:
 
 def _delta(report: ReportInput) -> Rows:
     for codec in report.scores.codecs:
-        yield codec.codec, *_three(codec.delta_area.mean), *_three(codec.delta_area.spread)
+        yield codec.codec, *_three(codec.delta_size.mean), *_three(codec.delta_size.spread)
     yield "replicates", *_three(None), *report.delta_replicate
 
 
 def _histogram(report: ReportInput) -> Rows:
     for codec in report.scores.codecs:
-        edges = codec.delta_area.edges
-        yield from ((codec.codec, a, b, n) for a, b, n in zip(edges, edges[1:], codec.delta_area.counts, strict=False))
+        edges = codec.delta_size.edges
+        yield from ((codec.codec, a, b, n) for a, b, n in zip(edges, edges[1:], codec.delta_size.counts, strict=False))
 
 
 def _matching(report: ReportInput) -> Rows:
@@ -115,7 +119,8 @@ def _matching(report: ReportInput) -> Rows:
 
 def _convergence(report: ReportInput) -> Rows:
     for point in report.scores.convergence:
-        yield from ((point.n_replicates, name, width) for name, width in precision_at(point).items())
+        widths = precision_at(point, report.measurands.size)
+        yield from ((point.n_replicates, name, width) for name, width in widths.items())
 
 
 def _objects(report: ReportInput) -> Rows:

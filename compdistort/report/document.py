@@ -14,6 +14,7 @@ from compdistort.report import (
     figures_noise,
     figures_scores,
     methods,
+    operators,
     tables,
     tables_detail,
     words,
@@ -67,14 +68,15 @@ def render(report: ReportInput, residuals: dict[str, Residual], shape: Geometry)
         **_pictures(report, residuals),
         **_plots(report),
         **_tables(report, shape),
+        "operators": operators.page_parts(report),
     }
     return page_templates().get_template(TEMPLATE).render(context)
 
 
 def _words(report: ReportInput) -> dict[str, Any]:
     found = words.problems(report)
-    area = report.scores.total_uncertainty.get("A")
-    known = math.nan if area is None else relative_half_width(area)
+    size = report.scores.total_uncertainty.get(words.size_symbol(report.measurands))
+    known = math.nan if size is None else relative_half_width(size)
     return {
         "headline": words.headline(report),
         "problems": found[: words.N_PROBLEMS],
@@ -82,6 +84,10 @@ def _words(report: ReportInput) -> dict[str, Any]:
         "precision": "" if math.isnan(known) else percent(known, 2),
         "level": f"{plain(100 * report.scores.level)} %",
         "margin": plain(report.scores.margin),
+        "size": report.measurands.size.lower(),
+        "size_symbol": words.size_symbol(report.measurands),
+        "deciding": ", ".join(total.name for total in report.measurands.totals if total.decides),
+        "n_parameters": len(report.measurands.parameters),
         "jumps": {kind: percent(share) for kind, share in report.scores.feret_jumps.items()},
         "n_objects": plural(report.scores.n_objects, "object"),
         "n_replicates": plural(report.scores.n_replicates, "replicate"),
@@ -90,7 +96,7 @@ def _words(report: ReportInput) -> dict[str, Any]:
         "methods": methods.methods_paragraph(report),
         "citation": methods.CITATION,
         "doi": methods.DOI,
-        "glossary": glossary(),
+        "glossary": glossary(report.measurands),
         "classifier": _fields(report.classifier),
         "sensor_source": _fields(report.sensor.get("source") or {}),
         "truth": _fields(report.truth or {}),
@@ -117,6 +123,7 @@ def _pictures(report: ReportInput, residuals: dict[str, Residual]) -> dict[str, 
         "probability": figures_image.probability(report),
         "overview": figures_image.overview(report, window),
         "magnified": figures_image.magnified(report, window),
+        "projections": figures_image.projections(report),
         "residual_rows": figures_image.residual_rows(report, residuals, window),
         "colour_bar": figures_image.colour_bar(),
     }

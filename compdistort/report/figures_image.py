@@ -64,10 +64,12 @@ def overview(report: ReportInput, window: Window) -> tuple[Panel, ...]:
     labels = report.labels[::factor, ::factor][: image.shape[0], : image.shape[1]]
     width = pictures.reduction(image.shape, 480)
     mark = pictures.frame(image.shape, window, factor, width)
-    outlined = np.where(pictures.thicken(pictures.boundary(labels), width), np.uint8(pictures.OUTLINE), image)
+    outlined = _with_outlines(image, labels, width)
     mask = np.where(labels > 0, np.uint8(pictures.GREYS - 1), np.uint8(0))
     size = f"{report.raw.shape[0]} × {report.raw.shape[1]} px" + (f", shown 1:{factor}" if factor > 1 else "")
-    objects = plural(len(report.raw_values), "object")
+    if report.volume is not None:
+        size = f"plane {report.volume.plane} of 0 to {report.volume.shape[0] - 1}, {size}"
+    objects = plural(int(np.unique(report.labels[report.labels > 0]).size), "object")
     palette = pictures.grey_palette()
     pair = (
         ("Raw image", f"{size}, outlines of the objects", outlined, f"Raw image, {size}, with {objects} outlined"),
@@ -80,6 +82,33 @@ def overview(report: ReportInput, window: Window) -> tuple[Panel, ...]:
             picture=_img(png_uri(np.where(mark, np.uint8(pictures.WINDOW), array), palette), alt, array.shape),
         )
         for label, detail, array, alt in pair
+    )
+
+
+def _with_outlines(image: UInt8, labels: Int32, width: int) -> UInt8:
+    return np.where(pictures.thicken(pictures.boundary(labels), width), np.uint8(pictures.OUTLINE), image)
+
+
+def projections(report: ReportInput) -> tuple[Panel, ...]:
+    """Return the maximum of a volume over its planes, alone and with the outlines of all objects; none of a plane."""
+    volume = report.volume
+    if volume is None:
+        return ()
+    factor = pictures.reduction(volume.projection.shape)
+    image = pictures.grey(
+        pictures.reduce_mean(volume.projection, factor).astype(np.float32), pictures.contrast(volume.projection)
+    )
+    labels = volume.labels[::factor, ::factor][: image.shape[0], : image.shape[1]]
+    outlined = _with_outlines(image, labels, pictures.reduction(image.shape, 480))
+    objects = plural(len(report.raw_values), "object")
+    words = f"Maximum of the raw volume over its {volume.shape[0]} planes"
+    palette = pictures.grey_palette()
+    return tuple(
+        Panel(label=label, detail=detail, picture=_img(png_uri(array, palette), alt, array.shape))
+        for label, detail, array, alt in (
+            ("Maximum projection", f"{volume.shape[0]} planes", image, words),
+            ("with outlines", objects, outlined, f"{words}, with {objects} outlined"),
+        )
     )
 
 
@@ -150,8 +179,9 @@ def residual_rows(report: ReportInput, residuals: dict[str, Residual], window: W
         The magnified part.
     """
     limit = _common_limit(residuals)
+    shown = "image" if report.volume is None else "plane"
     return tuple(
-        _residual_row(codec, residuals[codec.codec], window, limit, i) for i, codec in enumerate(report.codecs)
+        _residual_row(codec, residuals[codec.codec], window, limit, i, shown) for i, codec in enumerate(report.codecs)
     )
 
 
@@ -161,9 +191,12 @@ def _common_limit(residuals: dict[str, Residual]) -> float:
     return float(np.clip(np.ceil(2 * max(tops, default=1.0)) / 2, 1.0, _EDGE))
 
 
-def _residual_row(codec: CodecImage, one: Residual, window: Window, limit: float, index: int) -> ResidualRow:
+def _residual_row(
+    codec: CodecImage, one: Residual, window: Window, limit: float, index: int, shown: str
+) -> ResidualRow:
+    of_plane = "" if shown == "image" else " of this plane"
     if not one.scores.any():
-        return ResidualRow(codec=codec.codec, panels=(), note="No pixel changes.")
+        return ResidualRow(codec=codec.codec, panels=(), note=f"No pixel{of_plane} changes.")
     factor = pictures.reduction(one.scores.shape, MAP_PIXELS)
     whole = pictures.diverging(one.scores[::factor, ::factor])
     part = pictures.diverging(one.scores[window.slices])
@@ -171,10 +204,10 @@ def _residual_row(codec: CodecImage, one: Residual, window: Window, limit: float
     name = codec.codec
     panels = (
         Panel(
-            label="Whole image",
+            label=f"Whole {shown}",
             detail="" if factor == 1 else f"one row and column in {factor}",
             picture=_img(
-                png_uri(whole, palette), f"Map of the residual over noise for {name}, whole image", whole.shape
+                png_uri(whole, palette), f"Map of the residual over noise for {name}, whole {shown}", whole.shape
             ),
         ),
         Panel(
@@ -188,7 +221,7 @@ def _residual_row(codec: CodecImage, one: Residual, window: Window, limit: float
     )
     note = (
         f"Mean {fixed(one.mean)}, standard deviation {fixed(one.spread)}, root mean square {fixed(one.rms)}; "
-        f"{percent(one.beyond_1)} of the pixels move by more than one standard deviation, "
+        f"{percent(one.beyond_1)} of the pixels{of_plane} move by more than one standard deviation, "
         f"{percent(one.beyond_3)} by more than three"
     )
     if one.unscored:

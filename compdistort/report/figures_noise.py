@@ -13,22 +13,23 @@ from compdistort.report.figures_areas import plain_ticks
 from compdistort.report.formatting import percent, relative_half_width
 from compdistort.report.inputs import ReportInput
 from compdistort.report.style import BLACK, BLUE, MARKERS, MUTED, SERIES, VERMILLION, figure_style, new_figure, plot
-from compdistort.score.results import TOTALS, ConvergencePoint
+from compdistort.score.results import ConvergencePoint
 
 _MAX_LINES = 4
 _BINS = 40
 
 
-def precision_at(point: ConvergencePoint) -> dict[str, float]:
-    """Return the relative half-width of the interval of s for every total and for the median object area."""
-    out = {total: relative_half_width(point.totals[total]) for total in TOTALS if total in point.totals}
-    return {**out, "object area": relative_half_width(point.area_median)}
+def precision_at(point: ConvergencePoint, size: str) -> dict[str, float]:
+    """Return the relative half-width of the interval of s for every total and for the median object's size."""
+    out = {total: relative_half_width(estimate) for total, estimate in point.totals.items()}
+    return {**out, f"object {size.lower()}": relative_half_width(point.size_median)}
 
 
 def convergence_figure(report: ReportInput) -> Markup | None:
     """Return how precisely s is known against the number of replicates; None without a usable point."""
     points = report.scores.convergence
-    series = {name: [precision_at(point).get(name, math.nan) for point in points] for name in [*TOTALS, "object area"]}
+    precisions = [precision_at(point, report.measurands.size) for point in points]
+    series = {name: [one[name] for one in precisions] for name in (precisions[0] if precisions else ())}
     if not any(math.isfinite(value) for values in series.values() for value in values):
         return None
     n = np.array([point.n_replicates for point in points], float)

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from compdistort.measurands import Total
 from compdistort.report.figures_areas import groups, name_length, plain_ticks
 from compdistort.report.formatting import fixed, number, short
 from compdistort.report.inputs import ReportInput
@@ -20,22 +21,23 @@ from compdistort.report.style import (
     new_figure,
     plot,
 )
-from compdistort.report.words import TOTAL_WORDS, principal
-from compdistort.score.results import TOTALS, CodecScores, QuantityScore
+from compdistort.report.words import principal, unit_words
+from compdistort.score.columns import TOTAL
+from compdistort.score.results import CodecScores, QuantityScore
 
 _LINEAR, _LINEAR_SCALE = 2.0, 1.2  # wide scores: linear up to twice the margin, logarithmic beyond
 _TICK_GAP = 0.3
 
 
 def totals_figure(report: ReportInput) -> Markup:
-    """Return number, total area and mean area for the raw image and every codec, with the band of the uncertainty."""
-    name = "totals"
+    """Return every total for the raw image and every codec, with the band of the uncertainty."""
+    name, totals = "totals", report.measurands.totals
     with figure_style(name):
-        figure, axes = new_figure(10, 3.3 if len(report.codecs) <= 4 else 3.9, 1, len(TOTALS))
-        for one, total in zip(axes, TOTALS, strict=True):
+        figure, axes = new_figure(10, 3.3 if len(report.codecs) <= 4 else 3.9, 1, len(totals))
+        for one, total in zip(axes, totals, strict=True):
             _totals_axes(one, report, total)
         said = "; ".join(
-            f"{codec.codec}: " + ", ".join(f"{q.name} {number(q.compressed)}" for q in codec.quantities[: len(TOTALS)])
+            f"{codec.codec}: " + ", ".join(f"{q.name} {number(q.compressed)}" for q in codec.quantities[: len(totals)])
             for codec in report.scores.codecs
         )
         return plot(
@@ -43,10 +45,10 @@ def totals_figure(report: ReportInput) -> Markup:
         )
 
 
-def _totals_axes(axes: Axes, report: ReportInput, total: str) -> None:
-    scores = [next(q for q in codec.quantities if q.name == total) for codec in report.scores.codecs]
-    words, unit = TOTAL_WORDS[total]
-    symbol = "" if total == "mean_area" else f" {total}"
+def _totals_axes(axes: Axes, report: ReportInput, total: Total) -> None:
+    scores = [next(q for q in codec.quantities if q.name == total.name) for codec in report.scores.codecs]
+    words, unit = total.meaning, unit_words(total.unit)
+    symbol = f" {total.name}" if total.decides else ""
     axes.set_title(f"{words[0].upper()}{words[1:]}{symbol}" + (f" ({unit})" if unit else ""))
     names = ["raw", *(short(codec.codec, 16) for codec in report.scores.codecs)]
     axes.set_xticks(range(len(names)), names)
@@ -74,7 +76,7 @@ def _totals_axes(axes: Axes, report: ReportInput, total: str) -> None:
 
 
 def score_figures(report: ReportInput) -> list[Markup]:
-    """Return the scores of N, A and the 19 object means of every codec with the lines of the margin."""
+    """Return the scores of totals and object means of every codec with the lines of the margin."""
     return [_score_figure(report, chosen, f"scores-{chosen.start}") for chosen in groups(len(report.codecs))]
 
 
@@ -117,9 +119,11 @@ def _score_axes(axes: Axes, codec: CodecScores, margin: float, reach: float) -> 
     for position in (-margin, margin):
         axes.axvline(position, color=BLACK, linestyle=(0, (4, 3)), linewidth=0.9)
     axes.axvline(0, color=MUTED, linewidth=0.7)
-    for row, q in enumerate(filter(principal, codec.quantities)):
+    shown = [*filter(principal, codec.quantities)]
+    n_totals = sum(q.kind == TOTAL for q in shown)
+    for row, q in enumerate(shown):
         _score_row(axes, row, q)
-    axes.axhline(1.5, color=LINE, linewidth=0.9)
+    axes.axhline(n_totals - 0.5, color=LINE, linewidth=0.9)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("score (units of s)")
     if reach > 8 * margin:

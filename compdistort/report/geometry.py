@@ -4,16 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compdistort.backend.base import PARAMETERS
 from compdistort.report.inputs import ReportInput
 from compdistort.report.pictures import boundary
 
-_AREA, _PERIMETER = PARAMETERS.index("Area"), PARAMETERS.index("Perim.")
+BOUNDARY = {"Area": "Perim.", "Volume": "Surface"}
+"""What bounds an object, by what its size is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
     """Shape of the scene in a few numbers; NaN where there is no object.
+
+    Pixels of a volume are those of the plane that is shown.
 
     Attributes
     ----------
@@ -21,24 +23,24 @@ class Geometry:
         Objects of the raw image.
     cover : float
         Fraction of the image that objects cover.
-    median_area_px2 : float
-        Median area of an object.
+    median_size : float
+        Median area or volume of an object, own unit.
     boundary_pixels : float
         Mean number of outline pixels of an object.
     boundary_share : float
         Fraction of all object pixels that lie on an outline.
-    perimeter_per_area : float
-        Sum of the perimeters over the sum of the areas, 1/px.
+    boundary_per_size : float
+        Sum of the perimeters (surfaces) over the sum of the areas (volumes), 1 / unit of length.
     contrast : float
         Mean grey level inside minus outside the objects, in units of the mean pixel noise.
     """
 
     n_objects: int
     cover: float
-    median_area_px2: float
+    median_size: float
     boundary_pixels: float
     boundary_share: float
-    perimeter_per_area: float
+    boundary_per_size: float
     contrast: float
 
 
@@ -57,22 +59,26 @@ def scene_geometry(report: ReportInput) -> Geometry:
         return Geometry(
             n_objects=n,
             cover=float(inside.mean()),
-            median_area_px2=nan,
+            median_size=nan,
             boundary_pixels=nan,
             boundary_share=nan,
-            perimeter_per_area=nan,
+            boundary_per_size=nan,
             contrast=nan,
         )
     outline = int(boundary(report.labels).sum())
-    area, perimeter = report.raw_values[:, _AREA], report.raw_values[:, _PERIMETER]
+    measurands = report.measurands
+    size, border = (
+        report.raw_values[:, measurands.index(name)] for name in (measurands.size, BOUNDARY[measurands.size])
+    )
+    seen = n if measurands.ndim == 2 else int(np.unique(report.labels[inside]).size)
     step = float(report.raw[inside].mean() - report.raw[~inside].mean()) if not inside.all() else float("nan")
     noise = float(report.sigma_dn.mean())
     return Geometry(
         n_objects=n,
         cover=float(inside.mean()),
-        median_area_px2=float(np.median(area)),
-        boundary_pixels=outline / n,
+        median_size=float(np.median(size)),
+        boundary_pixels=outline / seen,
         boundary_share=outline / int(inside.sum()),
-        perimeter_per_area=float(perimeter.sum() / area.sum()),
+        boundary_per_size=float(border.sum() / size.sum()),
         contrast=step / noise if noise > 0 else float("nan"),
     )

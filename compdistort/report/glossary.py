@@ -1,6 +1,7 @@
 """Every symbol of the report with its meaning."""
 
-from compdistort.report.words import PARAMETER_WORDS, TOTAL_WORDS
+from compdistort.measurands import Measurands
+from compdistort.report.words import size_symbol, size_unit, unit_words
 
 SYMBOLS = (
     ("DN", "Digital number: the grey level that the camera wrote."),
@@ -27,7 +28,7 @@ SYMBOLS = (
         "Largest score that is tolerated, in units of s. A score of 1 makes the whole uncertainty 41 % larger, 0.458 "
         "makes it 10 % larger, 0.32 makes it 5 % larger.",
     ),
-    ("tolerable", "Every E3 of N, A and the 19 object means is shown to lie within the margin (two one-sided tests)."),
+    ("tolerable", "Every E3 of totals and object means is shown to lie within the margin (two one-sided tests)."),
     ("intolerable", "At least one E3 is shown to lie beyond the margin (Holm's correction over all quantities)."),
     ("undecided", "Neither is shown, or too few objects are matched: more replicates may decide."),
     ("p tolerable", "Larger p value of the two one-sided tests that E3 lies within the margin; small means tolerable."),
@@ -37,7 +38,6 @@ SYMBOLS = (
         "Double-noise shift: (mean over replicates − χ raw) / s. Replicates carry noise twice; beyond ±0.5 they are "
         "not raw-equivalent for that quantity.",
     ),
-    ("ΔA", "Area in the raw image minus area after compression, of one matched object, px²."),
     ("matched", "Objects paired one to one with the nearest centre within the matching radius."),
     ("lost, new", "Raw objects without partner; objects after compression without raw partner."),
     ("split, merged", "Raw objects that two or more objects overlap; objects that overlap two or more raw ones."),
@@ -60,10 +60,17 @@ SYMBOLS = (
 """Symbols and words of the report, apart from the measured quantities."""
 
 
-def glossary() -> tuple[tuple[str, str], ...]:
+def glossary(measurands: Measurands) -> tuple[tuple[str, str], ...]:
     """Return every symbol with its meaning, the measured quantities last."""
-    measured = {**TOTAL_WORDS, **PARAMETER_WORDS}
-    return (*SYMBOLS, *((name, _sentence(*meaning)) for name, meaning in measured.items()))
+    size = measurands.size
+    delta = (
+        f"Δ{size_symbol(measurands)}",
+        f"{size} in the raw image minus {size.lower()} after compression, of one matched object, "
+        f"{size_unit(measurands)}.",
+    )
+    totals = ((total.name, _sentence(total.meaning, unit_words(total.unit))) for total in measurands.totals)
+    parameters = ((p.column, _sentence(p.meaning, unit_words(p.unit))) for p in measurands.parameters)
+    return (*SYMBOLS, delta, *totals, *parameters)
 
 
 def _sentence(words: str, unit: str) -> str:

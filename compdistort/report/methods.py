@@ -4,7 +4,8 @@ from typing import Any
 
 import compdistort
 from compdistort.features.half_grid import COARSE_PX
-from compdistort.report.formatting import number, plain, plural, ratio
+from compdistort.forest.tuned import decide
+from compdistort.report.formatting import listing, number, plain, plural, ratio
 from compdistort.report.inputs import ReportInput
 from compdistort.report.words import from_threshold, value_words
 
@@ -13,6 +14,9 @@ CITATION = (
     "image compression. Scientific Reports 12, 3464 (2022)."
 )
 DOI = "10.1038/s41598-022-07445-4"
+
+CONNECTIVITY = {2: 8, 3: 6}
+"""That of a study that asks for none, by the number of axes."""
 
 _LAWS = {"poisson-gaussian": "a Poisson-Gaussian law", "gaussian": "a Gaussian law"}
 
@@ -52,9 +56,10 @@ def _replicates(report: ReportInput) -> str:
             f"read noise {number(one['read_noise_e'])} e-)"
         )
     law = _LAWS.get(_setting(report.config, "noise.law", "poisson-gaussian"), "the sensor's noise law")
-    rows, columns = report.raw.shape
+    shape, element = (report.raw.shape, "pixel") if report.volume is None else (report.volume.shape, "voxel")
     return (
-        f"Raw-equivalent replicates ({report.scores.n_replicates}) of the {rows} x {columns} pixel raw image were "
+        f"Raw-equivalent replicates ({report.scores.n_replicates}) of the {' x '.join(map(str, shape))} {element} raw "
+        "image were "
         f"drawn from {law} {source}{numbers}; random numbers were Philox4x32-10, seed "
         f"{_setting(report.config, 'noise.seed', 'as recorded')}, computed with compdistort {compdistort.__version__}."
     )
@@ -72,14 +77,37 @@ def _chain(report: ReportInput) -> str:
         if _setting(report.classifier, "features.set", None) == "fast"
         else ""
     )
+    decided = decide(
+        report.classifier,
+        _setting(report.config, "segmenter.threshold", None),
+        _setting(report.config, "measure.min_size", None),
+    )
     return (
         f"Raw image, replicates and compressed versions went through the same pixel classifier, a random forest"
         f"{preset}{approximated} trained on sparse annotations{truth}{rounded}, a probability threshold of "
-        f"{plain(_setting(report.config, 'segmenter.threshold', 0.5))}, labelling with "
-        f"{_setting(report.config, 'measure.connectivity', 8)}-connectivity, and the measurement of 19 parameters an "
-        f"object as ImageJ defines them. Objects were paired one to one by their centres within "
-        f"{plain(_setting(report.config, 'match.radius_px', 3.0))} px."
+        f"{plain(decided.threshold)}, labelling with "
+        f"{_setting(report.config, 'measure.connectivity', CONNECTIVITY[report.measurands.ndim])}-connectivity, and "
+        f"the measurement of {_parameters(report)}. Objects were paired {_matched(report)}."
     )
+
+
+def _matched(report: ReportInput) -> str:
+    how = "one to one by" if _setting(report.config, "match.one_to_one", True) else "with the nearest one by"
+    radius = _setting(report.config, "match.radius_px", 3.0)
+    voxel = None if report.volume is None else report.volume.voxel_um
+    within = f"{plain(radius)} px" if voxel is None else f"{plain(radius * voxel[2])} µm"
+    return f"{how} their centres within {within}"
+
+
+def _parameters(report: ReportInput) -> str:
+    n = len(report.measurands.parameters)
+    if report.measurands.ndim == 2:
+        return f"{n} parameters an object as ImageJ defines them"
+    return f"{n} parameters an object, its surface that of marching cubes at 0.5 of its mask"
+
+
+def _totals(report: ReportInput) -> str:
+    return listing([f"the {total.meaning}" for total in report.measurands.totals if total.decides])
 
 
 def _codecs(report: ReportInput) -> str:
@@ -96,7 +124,7 @@ def _scores(report: ReportInput) -> str:
         f"The uncertainty s of a quantity is its standard deviation over the replicates (Bonett interval). A codec's "
         f"expected standard score is the mean paired difference between replicate and compressed replicate over s "
         f"(jackknife interval, {plain(100 * scores.level)} % level). A codec is called tolerable if the expected "
-        f"scores of the number of objects, their total area and all 19 object means "
+        f"scores of {_totals(report)} and all {len(report.measurands.parameters)} object means "
         f"({plural(scores.n_objects, 'object')}) pass two one-sided tests against a margin of {plain(scores.margin)}, "
         f"intolerable if any lies beyond the margin after Holm's correction, and undecided otherwise; where less "
         f"than {matched} % of the objects are matched the object means decide nothing."

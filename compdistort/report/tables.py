@@ -16,7 +16,7 @@ from compdistort.report.formatting import (
     size,
 )
 from compdistort.report.inputs import CodecImage, ReportInput
-from compdistort.report.words import decisive, quantity_meaning
+from compdistort.report.words import decisive, delta_places, quantity_meaning, size_symbol, size_unit
 from compdistort.score.results import CodecScores, Estimate, Precision
 
 RATES = ("matched", "lost", "new", "split", "merged")
@@ -116,7 +116,7 @@ def verdict_table(report: ReportInput) -> Table:
                 deciding,
                 words_cell(
                     NOTHING if q is None else q.name,
-                    "" if q is None else quantity_meaning(q.name),
+                    "" if q is None else quantity_meaning(q.name, report.measurands),
                 ),
                 Cell(text=NOTHING if matched is None else percent(matched.value), small=f"of {scores.counts.n_raw}"),
             )
@@ -171,25 +171,29 @@ def _needed(known: Precision | None, goal: str) -> Cell:
 
 
 def delta_table(report: ReportInput) -> Table:
-    """Return mean and standard deviation of the area difference (the paper's Table 1), the replicates last."""
+    """Return mean and standard deviation of the size difference (the paper's Tables 1 and 2), replicates last."""
+    symbol, places = size_symbol(report.measurands), delta_places(report.measurands)
     rows = [
         (
             words_cell(codec.codec),
             Cell(text=str(scores.counts.matched)),
-            estimate_cell(scores.delta_area.mean, 2),
-            estimate_cell(scores.delta_area.spread, 2),
-            Cell(text=_times(scores.delta_area.spread.value, report.delta_replicate[0])),
+            estimate_cell(scores.delta_size.mean, places),
+            estimate_cell(scores.delta_size.spread, places),
+            Cell(text=_times(scores.delta_size.spread.value, report.delta_replicate[0])),
         )
         for codec, scores in pairs(report)
     ]
     mean, low, high = report.delta_replicate
-    spread = Cell(text=fixed(mean), small=interval(Estimate(value=mean, low=low, high=high), 2))
+    spread = estimate_cell(Estimate(value=mean, low=low, high=high), places)
     rows.append(
         (words_cell("replicates", "noise alone"), Cell(text=NOTHING), Cell(text=NOTHING), spread, Cell(text="1.00"))
     )
     return Table(
-        caption="Area difference ΔA = A raw − A compressed over matched objects, px²",
-        head=head_cells("Codec", "objects", "mean ΔA", "s.d. of ΔA", "s.d. over noise alone"),
+        caption=(
+            f"{report.measurands.size} difference Δ{symbol} = {symbol} raw − {symbol} compressed over matched objects, "
+            f"{size_unit(report.measurands)}"
+        ),
+        head=head_cells("Codec", "objects", f"mean Δ{symbol}", f"s.d. of Δ{symbol}", "s.d. over noise alone"),
         rows=tuple(rows),
         note=f"Intervals at {plain(100 * report.scores.level)} %; for the replicates mean and range over replicates.",
         css_class="narrow",
@@ -202,11 +206,10 @@ def _times(value: float, reference: float) -> str:
 
 def file_table(report: ReportInput) -> Table:
     """Return file sizes and ratios (the paper's Table 3)."""
-    raw_bytes = 2 * report.raw.size
     rows = [
         (
             words_cell("raw", "2 bytes a pixel"),
-            Cell(text=size(raw_bytes)),
+            Cell(text=size(report.raw_bytes)),
             Cell(text="1:1"),
             Cell(text=NOTHING),
             words_cell(""),

@@ -4,9 +4,10 @@ import math
 import string
 
 from compdistort.report.formatting import NOTHING, fixed, interval, number, p_value, percent, plain
-from compdistort.report.geometry import Geometry
+from compdistort.report.geometry import BOUNDARY, Geometry
 from compdistort.report.inputs import ReportInput
 from compdistort.report.tables import Cell, Table, estimate_cell, head_cells, pairs, verdict_cell, words_cell
+from compdistort.report.words import size_symbol, size_unit, unit_words
 from compdistort.score.results import CodecScores, Estimate, QuantityScore
 
 SHIFT_LIMIT = 0.5
@@ -116,22 +117,25 @@ def sensor_table(report: ReportInput) -> Table:
 
 
 def geometry_table(report: ReportInput, shape: Geometry) -> Table:
-    """Return the shape of the scene and how much of the area spread each outline pixel carries."""
+    """Return the shape of the scene and how much of the size spread each outline pixel carries."""
+    measurands, symbol = report.measurands, size_symbol(report.measurands)
+    size, border = measurands.size.lower(), measurands.parameter(BOUNDARY[measurands.size]).meaning
     facts = [
         ("objects", str(shape.n_objects)),
         ("part of the image covered by objects", percent(shape.cover)),
-        ("median area of an object, px²", number(shape.median_area_px2)),
+        (f"median {size} of an object, {size_unit(measurands)}", number(shape.median_size)),
         ("outline pixels of an object, mean", number(shape.boundary_pixels)),
         ("part of the object pixels that lie on an outline", percent(shape.boundary_share)),
-        ("perimeter / area, 1/px", number(shape.perimeter_per_area)),
+        (f"{border} / {size}, 1/{unit_words(measurands.parameters[0].length)}", number(shape.boundary_per_size)),
         ("contrast of objects, in units of pixel noise", number(shape.contrast)),
     ]
     for codec, scores in pairs(report):
-        spread = scores.delta_area.spread.value
-        facts.append((f"s.d. of ΔA over median area, {codec.codec}", percent(spread / shape.median_area_px2)))
+        spread = scores.delta_size.spread.value
+        facts.append((f"s.d. of Δ{symbol} over median {size}, {codec.codec}", percent(spread / shape.median_size)))
     return Table(
         caption="Shape of the scene",
         head=head_cells("", "value"),
         rows=tuple((words_cell(name), Cell(text=value)) for name, value in facts),
+        note="" if report.volume is None else "Pixels are those of the plane that is shown.",
         css_class="narrow dense",
     )

@@ -16,8 +16,9 @@ import numpy as np
 from compdistort.report.geometry import Geometry
 from compdistort.report.inputs import CodecImage, ReportInput
 from compdistort.report.methods import CITATION, DOI, methods_paragraph
+from compdistort.report.operators import operators_dict
 from compdistort.report.pictures import Residual
-from compdistort.report.words import headline, problems
+from compdistort.report.words import headline, problems, size_words
 from compdistort.score.serialise import scores_to_dict
 
 FORMAT = "compdistort-report"
@@ -38,7 +39,7 @@ def report_dict(report: ReportInput, residuals: dict[str, Residual], shape: Geom
     shape : Geometry
         Shape of the scene.
     """
-    scores = scores_to_dict(report.scores, objects=False)
+    scores, unit = scores_to_dict(report.scores, objects=False), size_words(report.measurands)[1]
     scores["codecs"] = [
         {**one, "compression": _compression(image), "residual": _residual(residuals[image.codec])}
         for image, one in zip(report.codecs, scores["codecs"], strict=True)
@@ -50,9 +51,9 @@ def report_dict(report: ReportInput, residuals: dict[str, Residual], shape: Geom
         "headline": headline(report),
         "problems": problems(report),
         "verdicts": {codec.codec: codec.verdict for codec in report.scores.codecs},
-        "image": {"rows": report.raw.shape[0], "columns": report.raw.shape[1], "raw_bytes": 2 * report.raw.size},
+        "image": _image(report),
         **scores,
-        "delta_replicate_px2": dict(zip(("value", "low", "high"), report.delta_replicate, strict=True)),
+        f"delta_replicate{unit}": dict(zip(("value", "low", "high"), report.delta_replicate, strict=True)),
         "scene": asdict(shape),
         "sensor": report.sensor,
         "classifier": report.classifier,
@@ -62,6 +63,8 @@ def report_dict(report: ReportInput, residuals: dict[str, Residual], shape: Geom
         "methods": methods_paragraph(report),
         "citation": f"{CITATION} doi:{DOI}",
     }
+    if report.operators is not None:
+        data["operators"] = operators_dict(report.operators)
     plain: dict[str, Any] = _plain(data)
     return plain
 
@@ -69,6 +72,14 @@ def report_dict(report: ReportInput, residuals: dict[str, Residual], shape: Geom
 def report_json(data: dict[str, Any]) -> str:
     """Return the text of ``report.json``."""
     return json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _image(report: ReportInput) -> dict[str, Any]:
+    *planes, rows, columns = report.shape
+    image: dict[str, Any] = {"rows": rows, "columns": columns, "raw_bytes": report.raw_bytes}
+    if report.volume is not None:
+        image |= {"planes": planes[0], "plane_shown": report.volume.plane, "voxel_um": report.volume.voxel_um}
+    return image
 
 
 def _compression(codec: CodecImage) -> dict[str, Any]:

@@ -4,40 +4,14 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from compdistort.report.formatting import fixed, listing, percent, plain, ratio
+from compdistort.measurands import PLANAR, Measurands, volume_measurands
+from compdistort.report.formatting import fixed, listing, number, percent, plain, ratio
 from compdistort.report.inputs import CodecImage, ReportInput
+from compdistort.score.columns import OBJECT_MEAN
 from compdistort.score.results import CodecScores, QuantityScore
 
-TOTAL_WORDS = {
-    "N": ("number of objects", ""),
-    "A": ("total area", "px²"),
-    "mean_area": ("mean area", "px²"),
-}
-"""Words and unit of each image total."""
-
-PARAMETER_WORDS = {
-    "Area": ("area", "px²"),
-    "XM": ("centre of mass, column", "px"),
-    "YM": ("centre of mass, row", "px"),
-    "Perim.": ("perimeter", "px"),
-    "Major": ("major axis of the fitted ellipse", "px"),
-    "Minor": ("minor axis of the fitted ellipse", "px"),
-    "Angle": ("angle of the major axis, axial (period 180°)", "°"),
-    "Circ.": ("circularity, 4π area / perimeter²", ""),
-    "Feret": ("largest caliper diameter", "px"),
-    "FeretX": ("column of an end of the largest diameter", "px"),
-    "FeretY": ("row of an end of the largest diameter", "px"),
-    "FeretAngle": ("angle of the largest diameter, axial (period 180°)", "°"),
-    "MinFeret": ("smallest caliper diameter", "px"),
-    "AR": ("aspect ratio, major / minor axis", ""),
-    "Round": ("roundness, 4 area / (π major axis²)", ""),
-    "Solidity": ("area / area of the convex hull", ""),
-    "FeretAR": ("largest / smallest caliper diameter", ""),
-    "Compact": ("compactness, √(4 area / π) / major axis", ""),
-    "Extent": ("area / area of the bounding box", ""),
-}
-"""Words and unit of each of the 19 object parameters, under ImageJ's column names."""
-
+DERIVED = PLANAR.derived | volume_measurands().derived
+"""Totals that follow from others."""
 N_PROBLEMS = 3
 _POOR = 0.8
 _TOPICS = ("no ground truth", "estimated from")
@@ -46,24 +20,79 @@ _ORDER = {"intolerable": 0, "undecided": 1, "tolerable": 2}
 
 
 def principal(quantity: QuantityScore) -> bool:
-    """Return whether a quantity is one of N, A and the 19 object means; mean area follows from the first two."""
-    return quantity.name != "mean_area"
+    """Return whether a quantity is shown among the scores: not a total that follows from others."""
+    return quantity.name not in DERIVED
 
 
-def quantity_words(name: str) -> str:
+def quantity_words(name: str, measurands: Measurands) -> str:
     """Return a quantity's name with what it means.
 
     Examples
     --------
-    >>> quantity_words("Area")
+    >>> from compdistort.measurands import PLANAR
+    >>> quantity_words("Area", PLANAR)
     'Area (area, mean over objects)'
     """
-    return f"{name} ({quantity_meaning(name)})"
+    return f"{name} ({quantity_meaning(name, measurands)})"
 
 
-def quantity_meaning(name: str) -> str:
+def quantity_meaning(name: str, measurands: Measurands) -> str:
     """Return what a quantity is, without its name."""
-    return TOTAL_WORDS[name][0] if name in TOTAL_WORDS else f"{PARAMETER_WORDS[name][0]}, mean over objects"
+    if name in measurands.total_names:
+        return measurands.total(name).meaning
+    return f"{measurands.parameter(name).meaning}, mean over objects"
+
+
+def unit_words(unit: str) -> str:
+    """Return a unit as the page prints it.
+
+    Examples
+    --------
+    >>> unit_words("px^2"), unit_words("1"), unit_words("deg")
+    ('px²', '', '°')
+    """
+    return {"1": "", "deg": "°"}.get(unit, unit.replace("^2", "²").replace("^3", "³"))
+
+
+def size_symbol(measurands: Measurands) -> str:
+    """Return the letter of an object's size, ``A`` or ``V``: the second total is the sum of it."""
+    return measurands.total_names[1]
+
+
+def size_unit(measurands: Measurands) -> str:
+    """Return the unit of an object's size as the page prints it."""
+    return unit_words(measurands.parameter(measurands.size).unit)
+
+
+def delta_places(measurands: Measurands) -> int | None:
+    """Return the places of a difference of sizes behind the point: two, unless a voxel is smaller than the unit."""
+    return 2 if measurands.parameter(measurands.size).step >= 1 else None
+
+
+def delta_words(measurands: Measurands, value: float) -> str:
+    """Return a difference of sizes as the page prints it.
+
+    Examples
+    --------
+    >>> from compdistort.measurands import PLANAR, volume_measurands
+    >>> delta_words(PLANAR, 0.0042), delta_words(volume_measurands((0.5, 0.1, 0.1)), 0.0042)
+    ('0.00', '0.00420')
+    """
+    places = delta_places(measurands)
+    return number(value) if places is None else fixed(value, places)
+
+
+def size_words(measurands: Measurands) -> tuple[str, str]:
+    """Return the word for the size of an object, and the end of a name that tells its unit.
+
+    Examples
+    --------
+    >>> from compdistort.measurands import PLANAR
+    >>> size_words(PLANAR)
+    ('area', '_px2')
+    """
+    unit = measurands.parameter(measurands.size).unit
+    return measurands.size.lower(), "_" + unit.replace("^", "").replace("µ", "u")
 
 
 def decisive(codec: CodecScores) -> QuantityScore | None:
@@ -132,7 +161,7 @@ def _verdict_problems(report: ReportInput) -> Iterable[str]:
         if codec.verdict == "tolerable" or report.scores.n_objects == 0:
             continue
         size = abs(q.expected.value) if q is not None else 0.0
-        reason = codec.reasons[0] if codec.reasons else _reason(q, report.scores.margin)
+        reason = codec.reasons[0] if codec.reasons else _reason(q, report)
         worst.append((_ORDER[codec.verdict], -size, f"codec {codec.codec} is {codec.verdict}: {reason}"))
     return [text for *_, text in sorted(worst)]
 
@@ -141,20 +170,22 @@ def _cancelling_problems(report: ReportInput) -> Iterable[str]:
     """Name the tolerable codecs under which single objects change by more than the margin: a mean can cancel."""
     margin = report.scores.margin
     for codec in report.scores.codecs:
-        wide = [q for q in codec.quantities if q.name in PARAMETER_WORDS and q.decides and q.paper_rms > margin]
+        wide = [q for q in codec.quantities if q.kind == OBJECT_MEAN and q.decides and q.paper_rms > margin]
         if codec.verdict != "tolerable" or not wide:
             continue
         worst = max(wide, key=lambda q: q.paper_rms)
         yield (
             f"codec {codec.codec} keeps the means, but single objects change by more than the margin in {len(wide)} of "
-            f"{len(PARAMETER_WORDS)} parameters: {worst.name} by {fixed(worst.paper_rms)} s (rms of E1 over objects)"
+            f"{len(report.measurands.parameters)} parameters: {worst.name} by {fixed(worst.paper_rms)} s (rms of E1 "
+            "over objects)"
         )
 
 
-def _reason(q: QuantityScore | None, margin: float) -> str:
+def _reason(q: QuantityScore | None, report: ReportInput) -> str:
     if q is None:
         return "no quantity has a score"
-    return f"{quantity_words(q.name)} has an expected score of {fixed(q.expected.value)}, margin {plain(margin)}"
+    named = quantity_words(q.name, report.measurands)
+    return f"{named} has an expected score of {fixed(q.expected.value)}, margin {plain(report.scores.margin)}"
 
 
 def _reach_problems(report: ReportInput) -> Iterable[str]:

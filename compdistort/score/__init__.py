@@ -4,15 +4,14 @@ from compdistort.score.axial import axial_spread, resultant_length, wrap_axial
 from compdistort.score.bootstrap import bca_interval
 from compdistort.score.convergence import convergence
 from compdistort.score.decision import holm, p_beyond, p_within
-from compdistort.score.delta import delta_area, delta_replicate
+from compdistort.score.delta import delta_replicate, delta_size
 from compdistort.score.epsilon import expected_score, jackknife, paper_score
 from compdistort.score.rates import clopper_pearson, match_rates, null_rates
 from compdistort.score.results import (
-    TOTALS,
     CodecSamples,
     CodecScores,
     ConvergencePoint,
-    DeltaArea,
+    DeltaSize,
     Estimate,
     Precision,
     QuantityScore,
@@ -24,11 +23,10 @@ from compdistort.score.spread import bonett_interval, c4, linear_spread, normal_
 from compdistort.score.study import score_study
 
 __all__ = [
-    "TOTALS",
     "CodecSamples",
     "CodecScores",
     "ConvergencePoint",
-    "DeltaArea",
+    "DeltaSize",
     "Estimate",
     "Precision",
     "QuantityScore",
@@ -40,8 +38,8 @@ __all__ = [
     "c4",
     "clopper_pearson",
     "convergence",
-    "delta_area",
     "delta_replicate",
+    "delta_size",
     "expected_score",
     "holm",
     "jackknife",

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from compdistort.backend.base import PARAMETERS
 from compdistort.errors import ConfigError, InputError
-from compdistort.score.results import TOTALS, CodecSamples, RawSamples
+from compdistort.score.results import CodecSamples, RawSamples
 
 
 def check_settings(*, margin: float, level: float, alpha: float, min_matched: float) -> None:
@@ -28,7 +27,7 @@ def check_samples(raw: RawSamples, codecs: Sequence[CodecSamples]) -> None:
             f"the study has {n_replicates} replicate{'' if n_replicates == 1 else 's'}, so there is no spread",
             "ask for 100 (at least 2) in [noise] replicates",
         )
-    objects, totals = (n_objects, len(PARAMETERS)), (len(TOTALS),)
+    objects, totals = (n_objects, len(raw.measurands.names)), (len(raw.measurands.totals),)
     replicates = (n_replicates, *objects)
     wanted = [
         ("values of the raw image", raw.values.shape, objects),

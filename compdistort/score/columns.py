@@ -10,15 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import PARAMETERS, Float64
-from compdistort.measure import PARAMETER_INFO
+from compdistort.backend.base import Float64
 from compdistort.score.axial import ROUND_BELOW, axial_spread, wrap_axial
 from compdistort.score.feret import Ends, ends_of, follow, jump_rates
-from compdistort.score.results import TOTALS, CodecSamples, RawSamples
+from compdistort.score.results import CodecSamples, RawSamples
 from compdistort.score.spread import Spread, linear_spread
 
-TOTAL_STEPS = {"N": 1.0, "A": 1.0, "mean_area": 0.0}
-"""Smallest difference of two values of a total; 0 where there is none."""
 OBJECT_MEAN = "object mean"
 TOTAL = "total"
 _END_AXIS = {"FeretX": "x", "FeretY": "y"}
@@ -62,6 +59,8 @@ class RawColumn:
         False where an angle means nothing because the object is round; True otherwise.
     remarks : tuple of str
         Flags that hold whatever the codec.
+    may_decide : bool
+        False for a total that follows from others.
     compare : callable
         From `CodecSamples` to `CodecColumn`.
     """
@@ -75,13 +74,14 @@ class RawColumn:
     directed: NDArray[np.bool_]
     remarks: tuple[str, ...]
     compare: Callable[[CodecSamples], CodecColumn]
+    may_decide: bool = True
 
 
 def total_column(raw: RawSamples, name: str, level: float) -> RawColumn:
     """Return the column of an image total."""
-    k = TOTALS.index(name)
+    k, step = raw.measurands.total_names.index(name), raw.measurands.total(name).step
     deviation = raw.replicate_totals[:, k : k + 1] - raw.totals[k]
-    spread = linear_spread(deviation, TOTAL_STEPS[name], level)
+    spread = linear_spread(deviation, step, level)
 
     def compare(codec: CodecSamples) -> CodecColumn:
         paired = raw.replicate_totals[:, k : k + 1] - codec.paired_totals[:, k : k + 1]
@@ -90,13 +90,14 @@ def total_column(raw: RawSamples, name: str, level: float) -> RawColumn:
     return RawColumn(
         name=name,
         kind=TOTAL,
-        step=TOTAL_STEPS[name],
+        step=step,
         raw=raw.totals[k : k + 1],
         deviation=deviation,
         spread=spread,
         directed=np.ones(1, np.bool_),
         remarks=(),
         compare=compare,
+        may_decide=raw.measurands.total(name).decides,
     )
 
 
@@ -104,7 +105,7 @@ def object_column(raw: RawSamples, name: str, level: float) -> RawColumn:
     """Return the column of an object parameter."""
     if name in _END_AXIS:
         return _end_column(raw, name, level)
-    if PARAMETER_INFO[name].kind == "angle-axial":
+    if raw.measurands.parameter(name).kind == "angle-axial":
         return _axial_column(raw, name, level)
     return _linear_column(raw, name, level)
 
@@ -125,7 +126,7 @@ def _without_rounding(difference: Float64, scale: Float64) -> Float64:
 
 
 def _linear_column(raw: RawSamples, name: str, level: float) -> RawColumn:
-    k, step = PARAMETERS.index(name), PARAMETER_INFO[name].step
+    k, step = raw.measurands.index(name), raw.measurands.parameter(name).step
     replicates, rounded = _replicates(raw, k)
     deviation = _without_rounding(replicates - rounded, rounded)
 
@@ -147,7 +148,7 @@ def _linear_column(raw: RawSamples, name: str, level: float) -> RawColumn:
 
 
 def _axial_column(raw: RawSamples, name: str, level: float) -> RawColumn:
-    k = PARAMETERS.index(name)
+    k = raw.measurands.index(name)
     replicates, rounded = _replicates(raw, k)
     deviation = _without_rounding(wrap_axial(replicates - rounded), _HALF_TURN)
     spread, directed = axial_spread(deviation, level)
@@ -162,7 +163,7 @@ def _axial_column(raw: RawSamples, name: str, level: float) -> RawColumn:
     return RawColumn(
         name=name,
         kind=OBJECT_MEAN,
-        step=PARAMETER_INFO[name].step,
+        step=raw.measurands.parameter(name).step,
         raw=raw.values[:, k],
         deviation=deviation,
         spread=spread,
@@ -173,7 +174,7 @@ def _axial_column(raw: RawSamples, name: str, level: float) -> RawColumn:
 
 
 def _end_column(raw: RawSamples, name: str, level: float) -> RawColumn:
-    axis, step = _END_AXIS[name], PARAMETER_INFO[name].step
+    axis, step = _END_AXIS[name], raw.measurands.parameter(name).step
     reference = ends_of(raw.values)
     replicates = follow(reference, ends_of(raw.replicate_values))
     deviation = _along(replicates, axis) - _along(reference, axis)
@@ -203,7 +204,12 @@ def _along(ends: Ends, axis: str) -> Float64:
 
 
 def feret_jumps(raw: RawSamples) -> dict[str, float]:
-    """Return how often the end of the Feret diameter jumps between raw image and replicate, see `jump_rates`."""
+    """Return how often the end of the Feret diameter jumps between raw image and replicate, see `jump_rates`.
+
+    Empty where that end is not measured.
+    """
+    if not set(_END_AXIS) <= set(raw.measurands.names):
+        return {}
     return jump_rates(ends_of(raw.values), ends_of(raw.replicate_values))
 
 
@@ -214,6 +220,6 @@ def _jump_remark(rates: dict[str, float]) -> tuple[str, ...]:
 
 
 def column_makers(raw: RawSamples, level: float) -> Sequence[Callable[[], RawColumn]]:
-    """Return one maker a quantity, `TOTALS` first, then `PARAMETERS`: a column is large, so one exists at a time."""
-    totals = [lambda name=name: total_column(raw, name, level) for name in TOTALS]
-    return [*totals, *(lambda name=name: object_column(raw, name, level) for name in PARAMETERS)]
+    """Return one maker a quantity, totals first, then parameters: a column is large, so one exists at a time."""
+    totals = [lambda name=name: total_column(raw, name, level) for name in raw.measurands.total_names]
+    return [*totals, *(lambda name=name: object_column(raw, name, level) for name in raw.measurands.names)]

@@ -4,12 +4,9 @@ import math
 
 import numpy as np
 
-from compdistort.backend.base import PARAMETERS, Float64
-from compdistort.score.columns import TOTAL_STEPS
-from compdistort.score.results import TOTALS, ConvergencePoint, Estimate, Precision, RawSamples
+from compdistort.backend.base import Float64
+from compdistort.score.results import ConvergencePoint, Estimate, Precision, RawSamples
 from compdistort.score.spread import Spread, linear_spread, replicates_needed, total_estimate
-
-_AREA = PARAMETERS.index("Area")
 
 
 def ladder(n_replicates: int) -> list[int]:
@@ -25,7 +22,7 @@ def ladder(n_replicates: int) -> list[int]:
 
 
 def convergence(raw: RawSamples, level: float = 0.95) -> tuple[ConvergencePoint, ...]:
-    """Return s of the totals and of the median object's area for growing numbers of replicates.
+    """Return s of the totals and of the median object's size for growing numbers of replicates.
 
     Parameters
     ----------
@@ -39,20 +36,21 @@ def convergence(raw: RawSamples, level: float = 0.95) -> tuple[ConvergencePoint,
     tuple of ConvergencePoint
         Each uses the first replicates only.
     """
-    areas = raw.replicate_values[:, :, _AREA].astype(np.float64) - raw.values[:, _AREA]
+    size = raw.measurands.index(raw.measurands.size)
+    sizes = raw.replicate_values[:, :, size].astype(np.float64) - raw.values[:, size]
     totals = raw.replicate_totals - raw.totals
+    size_step = raw.measurands.parameters[size].step
     return tuple(
         ConvergencePoint(
             n_replicates=n,
-            totals={name: _total(totals[:n, k : k + 1], name, level) for k, name in enumerate(TOTALS)},
-            area_median=median_estimate(linear_spread(areas[:n], 1.0, level)),
+            totals={
+                total.name: total_estimate(linear_spread(totals[:n, k : k + 1], total.step, level))
+                for k, total in enumerate(raw.measurands.totals)
+            },
+            size_median=median_estimate(linear_spread(sizes[:n], size_step, level)),
         )
-        for n in ladder(len(areas))
+        for n in ladder(len(sizes))
     )
-
-
-def _total(deviation: Float64, name: str, level: float) -> Estimate:
-    return total_estimate(linear_spread(deviation, TOTAL_STEPS[name], level))
 
 
 def median_estimate(spread: Spread) -> Estimate:

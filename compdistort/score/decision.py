@@ -4,7 +4,7 @@
 (intersection-union). "Intolerable" claims that some quantity lies beyond it: the many chances are corrected by Holm.
 
 Objects that are not found again have no difference, so while too few are matched the object means decide nothing; the
-totals N and A count every object and still may condemn a codec, never acquit it alone.
+totals count every object and still may condemn a codec, never acquit it alone.
 
 References
 ----------
@@ -20,13 +20,13 @@ import numpy as np
 from scipy.special import stdtr
 
 from compdistort.backend.base import Float64
+from compdistort.measurands import TOTAL_MEANINGS
 from compdistort.score.epsilon import Jackknife
 from compdistort.score.results import QuantityScore
 
 TOLERABLE, INTOLERABLE, UNDECIDED = "tolerable", "intolerable", "undecided"
 UNMATCHED = "too few objects matched"
 NO_SPREAD = "changed objects without spread left out"
-_TOTAL_WORDS = {"N": "number of objects", "A": "total area"}
 
 
 def p_within(centre: float, standard_error: float, dof: int, margin: float) -> float:
@@ -197,7 +197,7 @@ def _size(quantity: QuantityScore) -> float:
 
 def _score_words(quantity: QuantityScore) -> str:
     e = quantity.expected
-    name = _TOTAL_WORDS.get(quantity.name, f"mean {quantity.name}")
+    name = TOTAL_MEANINGS.get(quantity.name, f"mean {quantity.name}")
     if not math.isfinite(e.value):
         return f"{name} has no score"
     interval = f" [{e.low:+.2f}, {e.high:+.2f}]" if math.isfinite(e.low) else ""

@@ -1,38 +1,41 @@
-"""Area differences over objects: the histogram, mean and standard deviation of the paper's Fig. 2c and Table 1."""
+"""Differences of area or volume over objects: the paper's Fig. 2c, Tables 1 and 2."""
 
 import math
 
 import numpy as np
 from scipy.special import stdtrit
 
-from compdistort.backend.base import PARAMETERS, Float64
-from compdistort.score.results import DeltaArea, Estimate, RawSamples
+from compdistort.backend.base import Float64
+from compdistort.measurands import Measurands
+from compdistort.score.results import DeltaSize, Estimate, RawSamples
 from compdistort.score.spread import bonett_interval
 
-_AREA = PARAMETERS.index("Area")
 _MAX_BINS = 200
 
 
-def delta_area(raw_values: Float64, other_values: Float64, level: float = 0.95) -> DeltaArea:
-    """Return the histogram of A_raw - A_other over matched objects, with mean and standard deviation.
+def delta_size(measurands: Measurands, raw_values: Float64, other_values: Float64, level: float = 0.95) -> DeltaSize:
+    """Return the histogram of size_raw - size_other over matched objects, its mean and standard deviation.
 
     Parameters
     ----------
-    raw_values, other_values : ndarray of shape (n_objects, 19), float64
+    measurands : Measurands
+        What the columns are.
+    raw_values, other_values : ndarray of shape (n_objects, n_parameters), float64
         Aligned parameters; NaN = not matched.
     level : float
         Level of the intervals (t for the mean, Bonett's for the standard deviation), objects taken as a sample.
 
     Returns
     -------
-    DeltaArea
-        Bins are centred on whole numbers and as wide as `_MAX_BINS` of them allow; one empty bin without objects.
+    DeltaSize
+        Bins are centred on whole pixels or voxels, as wide as `_MAX_BINS` of them allow; one empty bin without objects.
     """
-    delta = raw_values[:, _AREA] - other_values[:, _AREA]
+    size = measurands.index(measurands.size)
+    delta = raw_values[:, size] - other_values[:, size]
     delta = delta[np.isfinite(delta)]
-    edges = _edges(delta)
+    edges = _edges(delta, measurands.parameters[size].step)
     counts = np.bincount(np.searchsorted(edges, delta, side="right") - 1, minlength=edges.size - 1)
-    return DeltaArea(
+    return DeltaSize(
         edges=tuple(edges.tolist()),
         counts=tuple(counts.tolist()),
         mean=_mean_interval(delta, level),
@@ -44,13 +47,14 @@ def _undefined(value: float = math.nan) -> Estimate:
     return Estimate(value=value, low=math.nan, high=math.nan)
 
 
-def _edges(delta: Float64) -> Float64:
+def _edges(delta: Float64, step: float) -> Float64:
     if delta.size == 0:
-        return np.array([-0.5, 0.5])
-    first, last = math.floor(float(delta.min()) + 0.5), math.floor(float(delta.max()) + 0.5)
+        return np.array([-0.5, 0.5]) * step
+    first, last = (math.floor(float(end) / step + 0.5) for end in (delta.min(), delta.max()))
     width = math.ceil((last - first + 1) / _MAX_BINS)
     n_bins = math.ceil((last - first + 1) / width)
-    return first - 0.5 + width * np.arange(n_bins + 1, dtype=np.float64)
+    edges: Float64 = (first - 0.5 + width * np.arange(n_bins + 1, dtype=np.float64)) * step
+    return edges
 
 
 def _mean_interval(delta: Float64, level: float) -> Estimate:
@@ -62,7 +66,7 @@ def _mean_interval(delta: Float64, level: float) -> Estimate:
 
 
 def delta_replicate(raw: RawSamples, level: float = 0.95) -> tuple[float, float, float]:
-    """Return the standard deviation over objects of A_replicate - A_raw: what noise alone does to the areas.
+    """Return the standard deviation over objects of size_replicate - size_raw: what noise alone does to the sizes.
 
     Parameters
     ----------
@@ -74,9 +78,10 @@ def delta_replicate(raw: RawSamples, level: float = 0.95) -> tuple[float, float,
     Returns
     -------
     tuple of float
-        Mean over replicates and range, px^2; NaN where no replicate has two matched objects.
+        Mean over replicates and range, own unit; NaN where no replicate has two matched objects.
     """
-    delta = raw.replicate_values[:, :, _AREA].astype(np.float64) - raw.values[:, _AREA]
+    size = raw.measurands.index(raw.measurands.size)
+    delta = raw.replicate_values[:, :, size].astype(np.float64) - raw.values[:, size]
     known = np.isfinite(delta)
     count = known.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

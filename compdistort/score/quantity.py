@@ -132,7 +132,7 @@ def score_quantity(
         n_objects=paper.n_objects,
         flags=flags,
         n_expected=expected.n_objects,
-        decides=column.name != "mean_area" and not no_direction,
+        decides=column.may_decide and not no_direction,
     )
     return Scored(quantity, expected.mean, paper.values, low, high)
 

@@ -9,15 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from compdistort.backend.base import PARAMETERS, Float32, Float64
+from compdistort.backend.base import Float32, Float64
 from compdistort.match import MatchCounts
-
-TOTALS = ("N", "A", "mean_area")
-"""Image totals: number of objects, total area in px^2, mean area in px^2 (a derived ratio)."""
+from compdistort.measurands import PLANAR, Measurands
 
 
 def _no_objects() -> Float64:
-    return np.empty((0, len(PARAMETERS)))
+    return np.empty((0, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +24,18 @@ class RawSamples:
 
     Attributes
     ----------
-    values : ndarray of shape (n_objects, 19), float64
-        Parameters of the raw image's objects, order of `PARAMETERS`.
-    totals : ndarray of shape (3,), float64
-        Order of `TOTALS`.
-    replicate_values : ndarray of shape (n_replicates, n_objects, 19), float32
+    values : ndarray of shape (n_objects, n_parameters), float64
+        Parameters of the raw image's objects, order of `measurands`.
+    totals : ndarray of shape (n_totals,), float64
+        Order of `measurands`.
+    replicate_values : ndarray of shape (n_replicates, n_objects, n_parameters), float32
         The same objects found in each replicate; NaN where an object was not matched.
-    replicate_totals : ndarray of shape (n_replicates, 3), float64
+    replicate_totals : ndarray of shape (n_replicates, n_totals), float64
         Totals of each replicate over all its objects, matched or not.
     replicate_counts : tuple of MatchCounts
         One a replicate: the null of the lost / new / split / merged rates.
+    measurands : Measurands
+        What is predicted.
     """
 
     values: Float64
@@ -43,6 +43,7 @@ class RawSamples:
     replicate_values: Float32
     replicate_totals: Float64
     replicate_counts: tuple[MatchCounts, ...]
+    measurands: Measurands = PLANAR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class QuantityScore:
     Attributes
     ----------
     name : str
-        A name of `TOTALS` or `PARAMETERS`.
+        A total or a parameter of the study's measurands.
     kind : str
         ``"total"`` or ``"object mean"``.
     raw, compressed : float
@@ -110,7 +111,8 @@ class QuantityScore:
     n_expected : int
         Objects that entered E3 (totals: all).
     decides : bool
-        Whether the codec's verdict rests on it: not for the derived mean area, nor for an angle that no object has.
+        Whether the codec's verdict rests on it: not for a total that follows from others, nor for an angle that no
+        object has.
     """
 
     name: str
@@ -133,8 +135,10 @@ class QuantityScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeltaArea:
-    """Histogram of A_raw - A_codec over matched objects (paper's Fig. 2c, Table 1), px^2.
+class DeltaSize:
+    """Histogram of size_raw - size_codec over matched objects (paper's Fig. 2c and Tables 1 and 2), own unit.
+
+    The size is the area of an object in a plane, its volume in a volume.
 
     `edges` has one entry more than `counts`; `mean` and `spread` (standard deviation) are of the sample itself, their
     intervals beside them.
@@ -159,18 +163,18 @@ class CodecScores:
     reasons : tuple of str
         The quantities that decide, in words, worst first.
     quantities : tuple of QuantityScore
-        The totals N, A and mean_area, then the 19 object means. The verdict rests on N, A and the 19 means.
+        The totals, then the object means; those that `decides` marks make the verdict.
     counts : MatchCounts
         Of the compressed raw image.
     rates : dict of str to Estimate
         ``matched``, ``lost``, ``new``, ``split``, ``merged`` as fractions with Clopper-Pearson intervals.
     null_rates : dict of str to Estimate
         The same of the replicates against the raw image: mean and 2.5 - 97.5 % range.
-    delta_area : DeltaArea
-        The area differences.
-    object_scores : ndarray of shape (n_objects, 19), float64
+    delta_size : DeltaSize
+        The differences of area or volume.
+    object_scores : ndarray of shape (n_objects, n_parameters), float64
         E1 of every object and parameter; NaN where unmatched or undefined.
-    object_low, object_high : ndarray of shape (n_objects, 19), float64
+    object_low, object_high : ndarray of shape (n_objects, n_parameters), float64
         Their intervals, from the Bonett interval of s.
     """
 
@@ -181,7 +185,7 @@ class CodecScores:
     counts: MatchCounts
     rates: dict[str, Estimate]
     null_rates: dict[str, Estimate]
-    delta_area: DeltaArea
+    delta_size: DeltaSize
     object_scores: Float64
     object_low: Float64 = field(default_factory=_no_objects)
     object_high: Float64 = field(default_factory=_no_objects)
@@ -197,13 +201,13 @@ class ConvergencePoint:
         How many.
     totals : dict of str to Estimate
         s of each total.
-    area_median : Estimate
-        Medians over objects of s of the area and of its limits, px^2.
+    size_median : Estimate
+        Medians over objects of s of the size and of its limits, own unit.
     """
 
     n_replicates: int
     totals: dict[str, Estimate]
-    area_median: Estimate
+    size_median: Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +242,7 @@ class StudyScores:
         Margin of the decision in units of s; confidence level of the intervals.
     codecs : tuple of CodecScores
         One a codec, in the study's order.
-    object_uncertainty : ndarray of shape (n_objects, 19), float64
+    object_uncertainty : ndarray of shape (n_objects, n_parameters), float64
         s of every object and parameter (axial where the parameter is an angle); NaN where too few replicates match.
     total_uncertainty : dict of str to Estimate
         s of each total.
@@ -248,15 +252,15 @@ class StudyScores:
         How s settles with the number of replicates.
     warnings : tuple of str
         What a reader must know before trusting a number, worst first (double noise |b| > 0.5, zero objects, ...).
-    object_uncertainty_low, object_uncertainty_high : ndarray of shape (n_objects, 19), float64
+    object_uncertainty_low, object_uncertainty_high : ndarray of shape (n_objects, n_parameters), float64
         Bonett limits of `object_uncertainty`.
     total_uncertainty_bootstrap : dict of str to Estimate
         s of each total with its BCa bootstrap interval: a check of the Bonett interval.
     precision : dict of str to Precision
-        Of each total, and of ``object area`` (medians over objects).
+        Of each total, and of ``object area`` or ``object volume`` (medians over objects).
     feret_jumps : dict of str to float
         Share of matched replicates in which the end of the Feret diameter jumps: ``recorded`` as measured, ``paired``
-        after the ends were paired.
+        after the ends were paired; empty where it is not measured.
     """
 
     n_replicates: int

@@ -27,7 +27,7 @@ def scores_to_dict(scores: StudyScores, *, objects: bool = True) -> dict[str, An
     scores : StudyScores
         From `score_study`.
     objects : bool
-        Whether to include the arrays of `OBJECT_ARRAYS` (lists of n_objects rows of 19).
+        Whether to include the arrays of `OBJECT_ARRAYS` (lists of n_objects rows).
 
     Returns
     -------

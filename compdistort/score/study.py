@@ -5,18 +5,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from compdistort.backend.base import PARAMETERS, Float64
+from compdistort.backend.base import Float64
 from compdistort.score.bootstrap import bca_interval
 from compdistort.score.cautions import cautions
 from compdistort.score.checks import check_samples, check_settings
 from compdistort.score.columns import TOTAL, RawColumn, column_makers, feret_jumps
 from compdistort.score.convergence import convergence, median_estimate, median_kurtosis, precision_of
 from compdistort.score.decision import decide, verdict
-from compdistort.score.delta import delta_area
+from compdistort.score.delta import delta_size
 from compdistort.score.quantity import RawScores, Scored, raw_scores, score_quantity
 from compdistort.score.rates import match_rates, null_rates
 from compdistort.score.results import (
-    TOTALS,
     CodecSamples,
     CodecScores,
     Estimate,
@@ -48,6 +47,7 @@ class _Gathered:
     precision: dict[str, Precision] = field(default_factory=dict)
     scored: list[list[Scored]] = field(default_factory=list)
     found_rarely: int = 0
+    size: str = ""
 
     def add(self, column: RawColumn, raw: RawScores, level: float) -> None:
         """Keep what a column says whatever the codec."""
@@ -59,9 +59,10 @@ class _Gathered:
             return
         for kept, values in ((self.uncertainty, spread.value), (self.low, spread.low), (self.high, spread.high)):
             kept.append(np.where(column.directed, values, np.nan))
-        if column.name == "Area":
+        if column.name == self.size:
             self.found_rarely = int(np.count_nonzero(spread.count < min(3, len(column.deviation))))
-            self.precision["object area"] = precision_of(median_estimate(spread), median_kurtosis(spread), level)
+            of_objects = precision_of(median_estimate(spread), median_kurtosis(spread), level)
+            self.precision[f"object {self.size.lower()}"] = of_objects
 
 
 def score_study(
@@ -132,7 +133,8 @@ def score_study(
         object_uncertainty_low=np.stack(gathered.low, axis=1),
         object_uncertainty_high=np.stack(gathered.high, axis=1),
         total_uncertainty_bootstrap={
-            name: bca_interval(raw.replicate_totals[:, k] - raw.totals[k], seed, level) for k, name in enumerate(TOTALS)
+            name: bca_interval(raw.replicate_totals[:, k] - raw.totals[k], seed, level)
+            for k, name in enumerate(raw.measurands.total_names)
         },
         precision=gathered.precision,
         feret_jumps=feret_jumps(raw),
@@ -141,7 +143,7 @@ def score_study(
 
 def _gather(raw: RawSamples, codecs: Sequence[CodecSamples], rules: _Rules) -> _Gathered:
     """Score one quantity after another: its columns exist only while it is the turn of that quantity."""
-    gathered = _Gathered()
+    gathered = _Gathered(size=raw.measurands.size)
     enough = [well_matched(raw, codec, rules.min_matched) for codec in codecs]
     for make in column_makers(raw, rules.level):
         column = make()
@@ -178,9 +180,9 @@ def well_matched(raw: RawSamples, codec: CodecSamples, min_matched: float) -> bo
     bool
         Objects that noise alone loses are not held against the codec.
     """
-    area = PARAMETERS.index("Area")
-    found = np.isfinite(raw.replicate_values[:, :, area])
-    both = np.count_nonzero(found & np.isfinite(codec.paired_values[:, :, area]))
+    size = raw.measurands.index(raw.measurands.size)
+    found = np.isfinite(raw.replicate_values[:, :, size])
+    both = np.count_nonzero(found & np.isfinite(codec.paired_values[:, :, size]))
     kept_in_pairs = both >= min_matched * np.count_nonzero(found)
     return codec.counts.matched >= min_matched * codec.counts.n_raw and bool(kept_in_pairs)
 
@@ -193,7 +195,7 @@ def _codec_scores(
     )
     rates = match_rates(codec.counts, rules.level)
     word, reasons = verdict(quantities, rates["matched"].value, rules.min_matched, rules.margin)
-    of_objects = scored[len(TOTALS) :]
+    of_objects = scored[len(raw.measurands.totals) :]
     return CodecScores(
         codec=codec.codec,
         verdict=word,
@@ -202,7 +204,7 @@ def _codec_scores(
         counts=codec.counts,
         rates=rates,
         null_rates=null,
-        delta_area=delta_area(raw.values, codec.values, rules.level),
+        delta_size=delta_size(raw.measurands, raw.values, codec.values, rules.level),
         object_scores=np.stack([one.scores for one in of_objects], axis=1),
         object_low=np.stack([one.low for one in of_objects], axis=1),
         object_high=np.stack([one.high for one in of_objects], axis=1),

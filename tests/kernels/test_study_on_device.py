@@ -21,11 +21,12 @@ from compdistort.features import FeatureSpec
 from compdistort.io.images import read_image, write_tiff
 from compdistort.pipeline import inputs, training
 from compdistort.pipeline.calibration import CalibrateOptions, calibrate_files
-from compdistort.pipeline.demo import write_demo_inputs
+from compdistort.pipeline.demo_inputs import write_demo_inputs
 from compdistort.pipeline.feature_export import export_features
-from compdistort.pipeline.inputs import Chain, build_chain, read_raw, read_sensor
+from compdistort.pipeline.inputs import Chain, build_chain, read_sensor
 from compdistort.pipeline.measurement import MeasureOptions, measure_file
 from compdistort.pipeline.progress import Silence
+from compdistort.pipeline.raw_image import read_raw
 from compdistort.pipeline.reference import load_reference, restore_classifier
 from compdistort.pipeline.rows import replicate_rows
 from compdistort.pipeline.stopping import StopFlag
@@ -105,7 +106,7 @@ def _chain(files, finished, name):
     config, store = _config(files, name), StudyStore.open(finished[name])
     raw = read_raw(config)
     classifier = restore_classifier(store).classifier
-    chain = build_chain(config, raw, read_sensor(config, raw), classifier, get_backend("cpu"))
+    chain = build_chain(config, raw, read_sensor(config, raw.pixels), classifier, get_backend("cpu"))
     return chain, load_reference(store, config)
 
 

@@ -4,22 +4,21 @@ An image is cut into tiles, independent pieces for threads. A tile is computed a
 its neighbours compute too; no feature of the whole image is ever held.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from compdistort.backend.base import FilterBank, Float32, HalfGridBank, SeparableBank, WekaBank
 from compdistort.backend.compiled.arena import Arena
 from compdistort.backend.compiled.bits import WORD
 from compdistort.backend.compiled.emit import LANES
 from compdistort.backend.compiled.half_blocks import GridImage, HalfGrid, Share, alone
-from compdistort.backend.compiled.separable import advance, filter_rows
-from compdistort.backend.compiled.separable_plan import SeparablePlan, wanted_scales
-from compdistort.backend.compiled.source import Pixels, Source
+from compdistort.backend.compiled.separable_tiles import Fill, Planes, SeparableTiles
+from compdistort.backend.compiled.source import Source
+from compdistort.backend.compiled.tile_layout import Span
 from compdistort.backend.compiled.weka_loops import weka_rows
 from compdistort.backend.compiled.weka_plan import WekaPlan, wanted_blurs
 
@@ -32,9 +31,6 @@ BLOCK_PIXELS, NEAR_BYTES = (4096, 16384), 1 << 20
 TILE_PLANES, TILE_ROWS, TILE_COLUMNS = 64, 512, 512
 """Largest tile; a volume's may have more planes where there are tiles enough (see `tile_planes`)."""
 
-_Fill = Callable[[int, int, int, int, int], None]
-_Planes = Callable[[Any], Iterator[tuple[int, _Fill]]]
-
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -46,6 +42,11 @@ class Tile:
     y1: int
     x0: int
     x1: int
+
+    @property
+    def spans(self) -> tuple[Span, Span, Span]:
+        """Planes, rows and columns, ends excluded."""
+        return (self.z0, self.z1), (self.y0, self.y1), (self.x0, self.x1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +119,11 @@ class FeatureBlocks:
         ]
         self.tiles = tuple(Tile(*z, *y, *x) for z in pieces[0] for y in pieces[1] for x in pieces[2])
         self._lanes = 2 * LANES if isinstance(bank, HalfGridBank) else LANES
-        self._runner: _Separable | _Weka | HalfGrid
+        self._runner: SeparableTiles | _Weka | HalfGrid
         if isinstance(bank, WekaBank):
             self._runner = _Weka(bank, self.wanted, self._shape)
         elif isinstance(bank, SeparableBank):
-            self._runner = _Separable(bank, self.wanted, self._shape, volume=len(shape) == 3)
+            self._runner = SeparableTiles(bank, self.wanted, self._shape, volume=len(shape) == 3)
         else:
             self._runner = _half_grid(bank, self.wanted, self._shape, volume=len(shape) == 3)
 
@@ -148,6 +149,23 @@ class FeatureBlocks:
         if image.shape != self._image_shape:
             raise ValueError(f"image has shape {image.shape}, blocks are laid out for {self._image_shape}")
         return self._runner.prepare(image, share) if isinstance(self._runner, HalfGrid) else image
+
+    def planes_of(self, tiles: Sequence[Tile]) -> tuple[int, int]:
+        """Return the planes that tiles read, the last one excluded: their own and those that surround them.
+
+        Of the set `fast` that is all of them.
+        """
+        if isinstance(self._runner, HalfGrid):
+            return 0, self._shape[0]
+        before, behind = self._runner.halo if isinstance(self._runner, SeparableTiles) else (0, 0)
+        first, last = min(tile.z0 for tile in tiles), max(tile.z1 for tile in tiles)
+        return max(0, first - before), min(self._shape[0], last + behind)
+
+    def done(self, prepared: Source | GridImage) -> None:
+        """Take back what `prepare` gave; no block of it may be read any more."""
+        if isinstance(prepared, GridImage):
+            assert isinstance(self._runner, HalfGrid)
+            self._runner.done(prepared)
 
     def prepared_bytes(self) -> int:
         """Return the memory of one prepared image, without its pixels."""
@@ -210,54 +228,17 @@ class FeatureBlocks:
         return rows, width, -(-rows * width // UNIT) * UNIT
 
 
-class _Separable:
-    """Runs the separable filters on a tile."""
-
-    def __init__(
-        self, bank: SeparableBank, wanted: Sequence[int | None], shape: tuple[int, int, int], *, volume: bool
-    ) -> None:
-        self.scales, self.border, self.shape, self.volume = wanted_scales(bank, wanted), bank.border, shape, volume
-
-    def plan(self, tile: Tile, block_rows: int, dtype: Any, arena: Arena) -> _Planes:
-        """Lay out the memory of a tile; return what makes an image's planes in it."""
-        if any(s.scale.presmooth is None for s in self.scales):
-            dtype = np.float32  # filters with several outputs read float32 alone
-        box = ((tile.z0, tile.z1), (tile.y0, tile.y1), (tile.x0, tile.x1))
-        plan = SeparablePlan(self.scales, self.border, self.shape, box, dtype, arena, volume=self.volume)
-        return partial(self._planes, plan, tile)
-
-    def _planes(self, plan: SeparablePlan, tile: Tile, image: Source) -> Iterator[tuple[int, _Fill]]:
-        """Yield each plane of the tile with the function that fills its blocks."""
-        vectors = -(-(tile.x1 - tile.x0) // LANES)
-        behind = 2 * max(s.reach for s in self.scales) if self.volume else 0
-        ready = 0
-        for z in range(tile.z0 - behind, tile.z1):
-            first = max(ready, z + plan.behind, 0)
-            ready = max(ready, min(z + plan.ahead, self.shape[0] - 1) + 1)
-            for p in range(first, ready):
-                plan.plane(p)[...] = image.read(p, plan.rows, plan.columns)
-            if self.volume:
-                advance(plan.table, z)
-            if z >= tile.z0:
-
-                def fill(y: int, last: int, out: int, step: int, row_bytes: int, z: int = z) -> None:
-                    filter_rows(plan.table, self.volume, z, y, last, out, step, row_bytes, vectors)
-
-                yield z, fill
-
-
 class _Weka:
     """Runs the Weka 2D set on a tile."""
 
     def __init__(self, bank: WekaBank, wanted: Sequence[int], shape: tuple[int, int, int]) -> None:
         self.blurs, self.shape = wanted_blurs(bank, wanted), shape
 
-    def plan(self, tile: Tile, block_rows: int, dtype: Any, arena: Arena) -> _Planes:
+    def plan(self, tile: Tile, block_rows: int, dtype: Any, arena: Arena) -> Planes:
         """Lay out the memory of a tile; return what makes an image's planes in it."""
-        box = ((tile.y0, tile.y1), (tile.x0, tile.x1))
-        return partial(self._planes, WekaPlan(self.blurs, self.shape[1:], box, block_rows, arena))
+        return partial(self._planes, WekaPlan(self.blurs, self.shape[1:], tile.spans[1:], block_rows, arena))
 
-    def _planes(self, plan: WekaPlan, image: Source) -> Iterator[tuple[int, _Fill]]:
+    def _planes(self, plan: WekaPlan, image: Source) -> Iterator[tuple[int, Fill]]:
         """Yield the one plane with the function that fills its blocks."""
         plan.load(image)
 
@@ -270,30 +251,5 @@ class _Weka:
 def _half_grid(bank: HalfGridBank, wanted: Sequence[int], shape: tuple[int, int, int], *, volume: bool) -> HalfGrid:
     """Return what runs the set `fast`; its fine features are run as those of any separable bank."""
     fine = [bank.fine_features.index(f) if f in bank.fine_features else None for f in wanted]
-    exact = _Separable(bank.fine, fine, shape, volume=volume) if any(f is not None for f in fine) else None
+    exact = SeparableTiles(bank.fine, fine, shape, volume=volume) if any(f is not None for f in fine) else None
     return HalfGrid(bank, wanted, shape, exact, volume=volume)
-
-
-def whole_stack(image: NDArray[Any], blocks: FeatureBlocks) -> Float32:
-    """Return the wanted features of a whole image.
-
-    Parameters
-    ----------
-    image : ndarray of shape ([planes,] rows, columns), uint8, uint16 or float32
-        Pixels in DN.
-    blocks : FeatureBlocks
-        Made for this shape.
-
-    Returns
-    -------
-    ndarray of shape (n_wanted, *image.shape), float32
-    """
-    n = len(blocks.wanted)
-    out = np.empty((n, *image.shape), np.float32)
-    planes = out.reshape(n, -1, *image.shape[-2:])
-    prepared = blocks.prepare(Pixels(image))
-    for tile in blocks.tiles:
-        for block in blocks.run(prepared, tile):
-            rows, columns = slice(block.y, block.y + block.rows), slice(block.x, block.x + block.columns)
-            planes[:, block.z, rows, columns] = block.planes
-    return out

@@ -200,6 +200,10 @@ def encode_bins(features, skip, knot, slope, level, out, nan_counts):
 def _encode_bins(features, skip, knot, slope, level, out, nan_counts):
     y = np.empty(_CHUNK, np.float32)
     for f in range(features.shape[0]):
+        if slope.shape[1] == 1:
+            values = features[f, skip : skip + out.shape[1]]
+            nan_counts[f] += _bin_affine(values, knot[f, 0], slope[f, 0], level[f, 0], level[f, 1], out[f])
+            continue
         for start in range(0, out.shape[1], _CHUNK):
             values = features[f, skip + start : skip + min(start + _CHUNK, out.shape[1])]
             nan_counts[f] += _count_nan(values)
@@ -214,6 +218,20 @@ def _bins_in_bytes(features, skip, knot, slope, level, out, nan_counts):
 @kept_loop
 def _bins_in_words(features, skip, knot, slope, level, out, nan_counts):
     _encode_bins(features, skip, knot, slope, level, out, nan_counts)
+
+
+@njit(error_model="numpy")
+def _bin_affine(values, k, c, low, high, out):
+    """Write the bins of a map of one piece, all in one pass; return the number of NaN."""
+    bad = np.int32(0)
+    for i in range(values.size):
+        x = values[i]
+        v = (x - k) * c + low
+        v = v if v > low else low  # NaN goes to the lowest code
+        v = v if v < high else high
+        out[i] = np.int32(v + _HALF)
+        bad = np.int32(bad + np.int32(x != x))
+    return np.int64(bad)
 
 
 @njit(error_model="numpy")

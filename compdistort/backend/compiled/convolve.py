@@ -3,7 +3,8 @@
 import numpy as np
 
 from compdistort.backend.base import Float32, SeparableBank, SeparableScale
-from compdistort.backend.compiled.blocks import FeatureBlocks, whole_stack
+from compdistort.backend.compiled.blocks import FeatureBlocks
+from compdistort.backend.compiled.stack import whole_stack
 from compdistort.backend.plain.convolve import probability_kernel
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.base import (
+    BeamPlan,
     FilterBank,
     FlatForest,
+    Float32,
     Float64,
     ImageObjects,
     Int32,
@@ -20,12 +22,19 @@ from compdistort.backend.base import (
     UInt16,
     UInt64,
 )
-from compdistort.backend.compiled.bits import pack_mask
+from compdistort.backend.compiled.backproject import backproject
+from compdistort.backend.compiled.bits import pack_mask, words_of
+from compdistort.backend.compiled.blocks import FeatureBlocks
+from compdistort.backend.compiled.components import Runs, find_components
 from compdistort.backend.compiled.convolve import smooth_probability
 from compdistort.backend.compiled.fused import FusedVotes
+from compdistort.backend.compiled.measure import measure_runs
 from compdistort.backend.compiled.runs import objects_from_bits
-from compdistort.backend.compiled.source import Drawn, Pixels, Source
+from compdistort.backend.compiled.source import AT_ONCE, Drawn, Pixels, PlaneReader, Slabs, Source
+from compdistort.backend.compiled.stack import rows_at
 from compdistort.backend.compiled.team import Team
+from compdistort.backend.shape import Int64
+from compdistort.errors import ConfigError
 
 PLANS = 8
 """Plans (filters, forest and shape) that are kept."""
@@ -45,7 +54,9 @@ class Engine:
 
     def __init__(self, threads: int | None = None) -> None:
         self._team = Team(threads or usable_cores())
-        self._plans: OrderedDict[tuple[int, int, tuple[int, ...]], tuple[object, object, FusedVotes]] = OrderedDict()
+        self._plans: OrderedDict[tuple[int, int, tuple[int, ...], int | None], tuple[object, object, FusedVotes]] = (
+            OrderedDict()
+        )
         self._lock = threading.Lock()
 
     def probability(self, image: NDArray[Any], bank: FilterBank, forest: FlatForest, foreground: int) -> Float64:
@@ -57,6 +68,10 @@ class Engine:
         labels, values = self._found(Pixels(image), bank, forest, rule, want_labels=True)
         assert labels is not None
         return ImageObjects(labels=labels, values=values)
+
+    def feature_rows(self, image: Float32, bank: FilterBank, places: Int64) -> Float32:
+        """Return the features of some pixels (see `Backend.feature_rows`); tiles without any are not computed."""
+        return rows_at(image, FeatureBlocks(bank, image.shape), places, self._team)
 
     def replicate_tables(
         self,
@@ -82,6 +97,56 @@ class Engine:
         self._team.share(replicates, lambda left: made.update((number, table(number)) for number in left))
         return [made[number] for number in replicates]
 
+    def backproject(self, projections: Float32, plan: BeamPlan) -> Float32:
+        """Return the images of filtered projections (see `Backend.backproject`)."""
+        return backproject(projections, plan, self._team)
+
+    def volume_runs(
+        self, volume: PlaneReader, bank: FilterBank, forest: FlatForest, rule: SegmentRule, slab: int
+    ) -> tuple[Runs, Float64]:
+        """Return objects as runs, and their table, of a volume that is read slab by slab.
+
+        Parameters
+        ----------
+        volume : PlaneReader
+            Where planes come from; each is asked for once, in order.
+        bank : FilterBank
+            Filters; the set `fast` needs all planes at once.
+        forest : FlatForest
+            The trees.
+        rule : SegmentRule
+            As in `objects`, without smoothing of the probability.
+        slab : int
+            Planes that are decided together; leaves no trace in the result.
+
+        Returns
+        -------
+        runs : Runs
+            The label volume.
+        table : ndarray of shape (n_objects, len(VOLUME_COLUMNS)), float64
+            As of `objects`.
+
+        Raises
+        ------
+        ConfigError
+            If the probability is to be smoothed.
+        """
+        if rule.smoothing_px > 0:
+            raise ConfigError(
+                f"smoothing_px = {rule.smoothing_px:g} needs the probability of a whole volume",
+                "leave it out, or raise max_memory so that the volume fits",
+            )
+        plan = self._plan(bank, forest, volume.shape, slab)
+        runs = find_components(plan.mask_bits(Slabs(volume), rule, self._team), tuple(volume.shape), rule)
+        return runs, measure_runs(runs)
+
+    def slab_bytes(self, shape: Sequence[int], bank: FilterBank, forest: FlatForest, slab: int, itemsize: int) -> int:
+        """Return the memory of `volume_runs`, beside runs and table: planes held, mask bits, the threads' own."""
+        plan = self._plan(bank, forest, shape, slab)
+        held = plan.planes_held() + 2 * AT_ONCE
+        bits = shape[0] * shape[1] * words_of(shape[2]) * 8
+        return held * shape[1] * shape[2] * itemsize + bits + self._team.threads * plan.scratch_bytes()
+
     def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
         """Return the memory of one image in work (see `Backend.working_bytes`)."""
         return self._plan(bank, forest, shape).scratch_bytes()
@@ -103,12 +168,12 @@ class Engine:
         value = smooth_probability(probability.astype(np.float32), rule.smoothing_px)
         return pack_mask(value > rule.threshold if rule.strict else value >= rule.threshold)
 
-    def _plan(self, bank: FilterBank, forest: FlatForest, shape: Sequence[int]) -> FusedVotes:
+    def _plan(self, bank: FilterBank, forest: FlatForest, shape: Sequence[int], slab: int | None = None) -> FusedVotes:
         """Return the plan of filters, forest and shape; both records are kept with it, so that an id stays theirs."""
-        key = (id(bank), id(forest), tuple(shape))
+        key = (id(bank), id(forest), tuple(shape), slab)
         with self._lock:
             if key not in self._plans:
-                self._plans[key] = (bank, forest, FusedVotes(bank, forest, shape, self._team.threads))
+                self._plans[key] = (bank, forest, FusedVotes(bank, forest, shape, self._team.threads, slab))
                 if len(self._plans) > PLANS:
                     self._plans.popitem(last=False)
             self._plans.move_to_end(key)

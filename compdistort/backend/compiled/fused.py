@@ -8,6 +8,7 @@ vote and so a bit depends on its own pixel alone: tiles, blocks, threads and the
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from compdistort.backend.bitsliced.patience import Patience
 from compdistort.backend.bitsliced.voter import Voter, voter_for
 from compdistort.backend.compiled.bits import WORD, put_rows
 from compdistort.backend.compiled.blocks import TILE_COLUMNS, TILE_PLANES, TILE_ROWS, UNIT, Block, FeatureBlocks, Tile
-from compdistort.backend.compiled.source import Source
+from compdistort.backend.compiled.source import Slabs, Source
 from compdistort.backend.compiled.team import Team
 from compdistort.backend.plain.forest import refuse_nan
 
@@ -32,18 +33,27 @@ LARGEST_SAFE = np.float32(65535)
 
 
 def may_make_nan(image: Source) -> bool:
-    """Return whether a feature of the image could be NaN (a NaN or infinite pixel, or huge ones)."""
-    return image.dtype == np.float32 and not bool((np.abs(image.whole()) <= LARGEST_SAFE).all())
+    """Return whether a feature of the image could be NaN (a NaN or infinite pixel, or huge ones).
+
+    Of a volume that comes slab by slab nobody knows beforehand.
+    """
+    if image.dtype != np.float32:
+        return False
+    return isinstance(image, Slabs) or not bool((np.abs(image.whole()) <= LARGEST_SAFE).all())
 
 
-def tile_size(shape: Sequence[int], threads: int) -> tuple[int, int, int]:
+def tile_size(shape: Sequence[int], threads: int, most_planes: int | None = None) -> tuple[int, int, int]:
     """Return the largest tile for images of a shape: as deep as leaves enough tiles, since what surrounds one costs.
+
+    With `most_planes` that is the depth, and a slab of tiles is shared by the threads.
 
     Examples
     --------
     >>> tile_size((128, 128, 128), 1), tile_size((550, 2048, 2048), 2), tile_size((256, 256, 256), 2)
     ((128, 512, 512), (550, 512, 512), (64, 512, 512))
     """
+    if most_planes is not None:
+        return most_planes, TILE_ROWS, TILE_COLUMNS
     planes, rows, columns = (1, *shape)[-3:]
     across = -(-rows // TILE_ROWS) * -(-columns // TILE_COLUMNS)
     wanted = 1 if threads == 1 else -(-TILES_A_THREAD * threads // across)
@@ -63,11 +73,15 @@ class FusedVotes:
         Shape of the images, ([planes,] rows, columns).
     threads : int
         Threads that may share an image.
+    slab : int, optional
+        Planes of a volume that are decided together; what images must hold is these and those that surround them.
     """
 
-    def __init__(self, bank: FilterBank, forest: FlatForest, shape: Sequence[int], threads: int) -> None:
+    def __init__(
+        self, bank: FilterBank, forest: FlatForest, shape: Sequence[int], threads: int, slab: int | None = None
+    ) -> None:
         self._bank, self._forest, self._shape = bank, forest, tuple(shape)
-        self._tile = tile_size(self._shape, threads)
+        self._tile, self._by_slab = tile_size(self._shape, threads, slab), slab is not None
         self._every: FeatureBlocks | None = None
         tested = voter_for(forest, wait=None).used
         self._used = FeatureBlocks(bank, self._shape, tested or (0,), tile=self._tile)  # trees of one leaf test none
@@ -127,6 +141,17 @@ class FusedVotes:
         """Return the memory that one worker takes: the features of a block, what makes them, a prepared image."""
         return max(self._used.scratch_bytes(tile) for tile in self._used.tiles) + self._used.prepared_bytes()
 
+    def planes_held(self) -> int:
+        """Return the most planes that an image must hold at a time."""
+        spans = [self._used.planes_of(tiles) for tiles in self._slabs(self._used)]
+        return max(last - first for first, last in spans)
+
+    def _slabs(self, blocks: FeatureBlocks) -> list[list[Tile]]:
+        """Return the tiles that are shared at a time: those of equal planes, or all of them."""
+        if not self._by_slab:
+            return [list(blocks.tiles)]
+        return [list(tiles) for _, tiles in groupby(blocks.tiles, key=lambda tile: tile.z0)]
+
     def _run(self, image: Source, vote: Vote, team: Team, foreground: int | None) -> None:
         """Let the team vote on every block; refuse NaN in any feature, tested or not."""
         voter = self._patience.voter(foreground)
@@ -150,7 +175,10 @@ class FusedVotes:
                     self._patience.add(time.perf_counter() - began)
             counts.append(own)
 
-        team.share(blocks.tiles, work)
+        for tiles in self._slabs(blocks):
+            image.hold(*blocks.planes_of(tiles))
+            team.share(tiles, work)
+        blocks.done(prepared)
         refuse_nan(sum(counts, np.zeros(self._forest.n_features, np.int64)))
 
     def _all_features(self) -> FeatureBlocks:

@@ -25,6 +25,9 @@ Share = Callable[[Sequence[Any], Callable[[Iterator[Any]], None]], None]
 AT_ONCE = 16
 """Points along the first axis of one piece of work."""
 
+KEPT_BYTES = 1 << 26
+"""Fields up to this size are kept for the next image: fresh memory costs as much as the filters of a fine sigma."""
+
 
 def alone(pieces: Sequence[Any], work: Callable[[Iterator[Any]], None]) -> None:
     """Let `work` run on all pieces, here and now."""
@@ -94,6 +97,7 @@ class HalfGrid:
         self.bank, self.shape, self.fine, self.volume = bank, shape, fine, volume
         self.points = tuple(grid_points(n) for n in shape) if volume else (1, *map(grid_points, shape[1:]))
         self.rows: dict[int, dict[str, int]] = {}
+        self._spare: list[tuple[Float32, ...]] = []  # a list's pop and append need no lock
         for row, feature in enumerate(wanted):
             if feature in bank.coarse_features:
                 operator, at = bank.coarse_columns[bank.coarse_features.index(feature)]
@@ -117,10 +121,7 @@ class HalfGrid:
             return GridImage(image, ())
         pixels = image.whole()
         base = self._halved(pixels, share)
-        _, my, mx = self.points
-        fields = tuple(
-            np.zeros((5 + self.volume, self.points[0], my, LEAD + row_points(mx)), np.float32) for _ in self.rows
-        )
+        fields = self._fields()
         pieces = [(s, *span) for s in range(len(fields)) for span in self._spans()]
 
         def work(left: Iterator[Piece]) -> None:
@@ -130,6 +131,21 @@ class HalfGrid:
 
         share(pieces, work)
         return GridImage(Pixels(pixels) if self.fine else image, fields)
+
+    def done(self, image: GridImage) -> None:
+        """Take back the fields of an image that no block reads any more."""
+        if image.fields and sum(each.nbytes for each in image.fields) <= KEPT_BYTES:
+            self._spare.append(image.fields)
+
+    def _fields(self) -> tuple[Float32, ...]:
+        """Return room for the fields of an image; its padding holds zeros, or what an earlier image left there."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            pass
+        _, my, mx = self.points
+        shape = (5 + self.volume, self.points[0], my, LEAD + row_points(mx))
+        return tuple(np.zeros(shape, np.float32) for _ in self.rows)
 
     def fields_bytes(self) -> int:
         """Return the memory of one image's fields."""

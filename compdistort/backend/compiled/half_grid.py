@@ -1,7 +1,8 @@
 """The set `fast` of a whole image, gathered from blocks; the same bits as `backend.plain.half_grid`."""
 
 from compdistort.backend.base import Float32, HalfGridBank
-from compdistort.backend.compiled.blocks import FeatureBlocks, whole_stack
+from compdistort.backend.compiled.blocks import FeatureBlocks
+from compdistort.backend.compiled.stack import whole_stack
 
 
 def half_grid_stack(image: Float32, bank: HalfGridBank) -> Float32:

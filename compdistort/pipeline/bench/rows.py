@@ -12,7 +12,6 @@ from compdistort.pipeline.bench.scoring import Measured
 from compdistort.pipeline.bench.timing import STAGES
 from compdistort.pipeline.verdicts import estimate_facts, finite, total_facts
 from compdistort.score import CodecScores
-from compdistort.score.results import TOTALS
 
 CPU_ENGINES = ("numba", "numpy")
 """Engines whose times are of one thread."""
@@ -57,7 +56,7 @@ def entry(contender: Contender) -> dict[str, Any]:
         "working_bytes": chain.backend.working_bytes(chain.raw.shape, chain.bank, forest),
         "stack_bytes": times.stack_bytes,
         "objects": scores.n_objects,
-        "uncertainty": {name: estimate_facts(scores.total_uncertainty[name]) for name in TOTALS},
+        "uncertainty": {name: estimate_facts(one) for name, one in scores.total_uncertainty.items()},
         "relative_uncertainty": {name: finite(value) for name, value in measured.relative_uncertainty.items()},
         "codecs": {codec.codec: _codec(codec) for codec in scores.codecs},
         "warnings": list(scores.warnings),

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import PARAMETERS, Backend, SegmentRule
+from compdistort.backend.base import Backend, Float32, Float64, SegmentRule
 from compdistort.codecs import Codec
 from compdistort.features import build_bank
-from compdistort.measure import PARAMETER_INFO, PARAMETER_SLICE, image_totals
+from compdistort.measurands import PLANAR
 from compdistort.pipeline.bench.field import Field
 from compdistort.pipeline.bench.train import Trained
 from compdistort.pipeline.comparison import Comparison, Reference, compare
 from compdistort.pipeline.inputs import Chain
-from compdistort.pipeline.outcome import N_TOTALS, match_counts
 from compdistort.pipeline.rows import RAW, Row
+from compdistort.pipeline.samples import make_codec_samples, make_raw_samples
 from compdistort.pipeline.stopping import StopFlag
 from compdistort.pipeline.workers import open_workers
 from compdistort.rng import Stream, derive_key
@@ -71,6 +71,8 @@ def make_chain(trained: Trained, field: Field, backend: Backend[Any], seed: int)
         classifier=trained.classifier,
         bank=build_bank(trained.classifier.features, field.raw.ndim, field.raw.shape),
         rule=SegmentRule(foreground=field.classes.foreground, min_size=field.min_size),
+        measurands=PLANAR,
+        voxel_um=None,
         backend=backend,
         on_device=backend.to_device(field.raw),
     )
@@ -121,7 +123,7 @@ def measure_pipeline(
     reference = Reference(
         values=found.values,
         labels=chain.backend.to_host(found.labels).astype(np.int32, copy=False),
-        radius_px=RADIUS_PX,
+        radius=RADIUS_PX,
         one_to_one=True,
         codecs=codecs,
     )
@@ -131,7 +133,7 @@ def measure_pipeline(
     }
     with open_workers(chain, reference, [chain.backend.name], "device", threads, stop) as workers:
         rows = list(workers.rows(range(n_replicates)))
-    raw = _raw_samples(reference, rows)
+    raw = _raw_samples(chain, reference, rows)
     scores = score_study(raw, [_codec_samples(name, on_raw[name], rows) for name in codecs], seed=seed, margin=margin)
     return Measured(
         scores=scores,
@@ -147,38 +149,29 @@ def _dice(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
     return 2 * int((found & true).sum()) / both if both else 1.0
 
 
-def _raw_samples(reference: Reference, rows: list[dict[str, Row]]) -> RawSamples:
-    summaries = np.stack([row[RAW].summary for row in rows])
-    return RawSamples(
-        values=np.ascontiguousarray(reference.values[:, PARAMETER_SLICE]),
-        totals=np.asarray(image_totals(reference.values), np.float64),
-        replicate_values=np.stack([row[RAW].values for row in rows]),
-        replicate_totals=summaries[:, :N_TOTALS],
-        replicate_counts=tuple(match_counts(row) for row in summaries[:, N_TOTALS:].tolist()),
-    )
+def _raw_samples(chain: Chain, reference: Reference, rows: list[dict[str, Row]]) -> RawSamples:
+    values, summaries = _stacked(rows, RAW)
+    return make_raw_samples(chain.measurands, reference.values, values, summaries)
 
 
 def _codec_samples(name: str, on_raw: Comparison, rows: list[dict[str, Row]]) -> CodecSamples:
-    return CodecSamples(
-        codec=name,
-        values=on_raw.aligned,
-        totals=np.asarray(image_totals(on_raw.values), np.float64),
-        counts=on_raw.counts,
-        paired_values=np.stack([row[name].values for row in rows]),
-        paired_totals=np.stack([row[name].summary for row in rows])[:, :N_TOTALS],
-    )
+    return make_codec_samples(name, on_raw.totals, on_raw.aligned, on_raw.counts, *_stacked(rows, name))
+
+
+def _stacked(rows: list[dict[str, Row]], name: str) -> tuple[Float32, Float64]:
+    return np.stack([row[name].values for row in rows]), np.stack([row[name].summary for row in rows])
 
 
 def _relative(raw: RawSamples, scores: StudyScores) -> dict[str, float]:
     """Return mean s over mean value of every parameter, over the objects whose s is known."""
     relative = {}
-    for k, name in enumerate(PARAMETERS):
-        if PARAMETER_INFO[name].kind not in RELATIVE_KINDS:
+    for k, parameter in enumerate(raw.measurands.parameters):
+        if parameter.kind not in RELATIVE_KINDS:
             continue
         spread, value = scores.object_uncertainty[:, k], raw.values[:, k]
         known = np.isfinite(spread) & np.isfinite(value)
         centre = float(value[known].mean()) if known.any() else 0.0
-        relative[name] = float(spread[known].mean()) / abs(centre) if centre else math.nan
+        relative[parameter.column] = float(spread[known].mean()) / abs(centre) if centre else math.nan
     return relative
 
 
