@@ -124,7 +124,7 @@ class Stages:
 
     def times(self, *contenders, repeat=True):
         """Run contenders in turns."""
-        return in_turns(contenders, self.sizes.rounds, repeat=repeat)
+        return in_turns(contenders, self.sizes.rounds, repeat=repeat and self.bench.speeds)
 
     def kept(self, name, value):
         """Write a value for another process and return the path of its file."""

@@ -5,7 +5,7 @@
 // counts   (23, n_objects) uint64, the columns of compdistort/backend/shape.py `VOLUME_COUNTS` as rows; voxels
 // triangles (256, 10) uint8: compdistort/backend/surface.py `CONFIGURATION_TRIANGLES`
 //
-// Launch: 256 threads. begin_counts: one an object. add_runs: blocks along x over the columns, along y over the rows of
+// Launch: 256 threads. begin_volumes: one an object. add_volume_runs: blocks along x over the columns, along y over the rows of
 // all planes; add_cells: along x over the columns and one more, along y over the (planes + 1) (rows + 1) rows of cells;
 // both in strides of the grid along y.
 // Order cannot matter: sums, minima and maxima of whole numbers.
@@ -18,7 +18,7 @@ enum Column { X_START, Y_START, Z_START, VOLUME, SX, SY, SZ, X_MIN, Y_MIN, Z_MIN
 enum { KINDS = 10, N_COLUMNS = SURFACE + KINDS };
 
 extern "C" __global__ void __launch_bounds__(256)
-begin_counts(const u64* __restrict__ first, int n_objects, int rows, int columns, u64* counts) {
+begin_volumes(const u64* __restrict__ first, int n_objects, int rows, int columns, u64* counts) {
   const i64 i = i64(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= n_objects) return;
   const i64 n = n_objects;
@@ -32,7 +32,7 @@ begin_counts(const u64* __restrict__ first, int n_objects, int rows, int columns
 
 // Runs within the 32 voxels of a warp: atomics a run instead of a voxel, sums in closed form.
 extern "C" __global__ void __launch_bounds__(256)
-add_runs(const int* __restrict__ labels, int planes, int rows, int columns, int n_objects, u64* counts) {
+add_volume_runs(const int* __restrict__ labels, int planes, int rows, int columns, int n_objects, u64* counts) {
   const int x = int(blockIdx.x * blockDim.x + threadIdx.x);
   if (warp_is_beyond(x, columns)) return;
   const i64 lines = i64(planes) * rows, n = n_objects;

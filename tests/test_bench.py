@@ -157,11 +157,11 @@ def test_newest_result_is_the_full_one_with_the_latest_date(tmp_path):
 
 def test_contenders_take_turns():
     order = []
-    contenders = [Contender(name, lambda k, name=name: order.append((name, k)) or 0.5, 10.0) for name in "ab"]
+    contenders = [Contender(name, lambda k, name=name: order.append((name, k)) or 1.0, 10.0) for name in "ab"]
     found = in_turns(contenders, 3)
     assert order == [(name, k) for k in range(4) for name in "ab"]  # the first pair without the clock
-    assert (found["a"].seconds, found["a"].rounds) == ([0.5] * 3, 3)
-    assert found["a"].median == found["a"].fastest == 0.5 / 10 * 1e9
+    assert (found["a"].seconds, found["a"].rounds) == ([1.0] * 3, 3)
+    assert found["a"].median == found["a"].fastest == 1.0 / 10 * 1e9
 
 
 def test_short_calls_are_repeated_within_a_round():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from cudahost.bodies import same_bits
-from cudahost.sparse import launch_last, sparse
+from cudahost.sparse_array import launch_last, sparse
 from cudahost.standin_cupy import ndarray
 
 from compdistort.backend.beam import PLACE_BITS, BeamPlan

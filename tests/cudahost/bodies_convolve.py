@@ -5,7 +5,7 @@ from itertools import combinations, cycle, pairwise, permutations, product
 
 import numpy as np
 from cudahost.bodies import same_bits
-from cudahost.sparse import launch_last, sparse
+from cudahost.sparse_array import launch_last, sparse
 from cudahost.standin_cupy import ndarray
 
 from compdistort.backend.base import SeparableBank, SeparableScale

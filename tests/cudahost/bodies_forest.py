@@ -4,7 +4,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 from cudahost.bodies import same_bits
-from cudahost.sparse import only_last_blocks, sparse
+from cudahost.sparse_array import only_last_blocks, sparse
 from cudahost.standin_cupy import StandinKernels, ndarray
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier

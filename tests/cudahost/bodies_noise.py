@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 from cudahost.bodies import same_bits
-from cudahost.sparse import only_last_blocks, sparse
+from cudahost.sparse_array import only_last_blocks, sparse
 from cudahost.standin_cupy import ndarray
 from golden import noise_tables as golden
 

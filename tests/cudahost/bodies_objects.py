@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 import pytest
 from cudahost.bodies import same_bits
-from cudahost.sparse import launch_last, sparse
+from cudahost.sparse_array import launch_last, sparse
 from cudahost.standin_cupy import ndarray
 from scipy import ndimage
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cudahost.bodies import same_bits
-from cudahost.sparse import launch_last, sparse
+from cudahost.sparse_array import launch_last, sparse
 from cudahost.standin_cupy import ndarray
 from scipy import ndimage
 
@@ -107,10 +107,10 @@ def check_far_voxels(engine):
     first = engine.to_device(np.array([start], np.uint64))
     triangles = engine.to_device(CONFIGURATION_TRIANGLES)
     counts = engine.to_device(np.zeros((len(VOLUME_COUNTS), 1), np.uint64))
-    engine.cuda.launch("volumes.begin_counts", (1,), (256,), first, 1, rows, columns, counts)
+    engine.cuda.launch("volumes.begin_volumes", (1,), (256,), first, 1, rows, columns, counts)
     # Each row of blocks takes the same row of every plane: the last ones suffice.
     grid = (-(-columns // 256), rows)
-    launch_last(engine, "volumes.add_runs", grid, (256,), labels, *shape, 1, counts, count=3 * grid[0])
+    launch_last(engine, "volumes.add_volume_runs", grid, (256,), labels, *shape, 1, counts, count=3 * grid[0])
     grid = (-(-(columns + 1) // 256), rows + 1)
     place = (labels, *shape, 1, triangles, counts)
     launch_last(engine, "volumes.add_cells", grid, (256,), *place, count=4 * grid[0])

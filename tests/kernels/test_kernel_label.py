@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cudahost import bodies_objects
 from cudahost.levels import open_engine
-from cudahost.sparse import sparse
+from cudahost.sparse_array import sparse
 from cudahost.standin_cupy import ndarray
 
 from compdistort.backend.base import SegmentRule
