@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compdistort.cli import main
-from compdistort.errors import ConfigError, ImageFormatError, StoreError
+from compdistort.errors import ConfigError, ImageFormatError, InputError, StoreError
 from compdistort.io.images import write_tiff
 from compdistort.measurands import volume_measurands
 from compdistort.pipeline.demo_inputs import write_light_sheet_inputs
@@ -158,7 +158,7 @@ def test_sizes_of_voxels_scale_lengths_and_leave_scores_of_volumes(inputs, finis
 
 def test_a_plane_of_a_volume_is_an_image(inputs, tmp_path):
     # The truth is that of the volume.
-    with pytest.raises(Exception, match="true objects of the same field"):
+    with pytest.raises(InputError, match="true objects of the same field"):
         _run(inputs, tmp_path / "d.cdist", "input.page=10")
 
 

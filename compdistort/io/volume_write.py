@@ -205,7 +205,7 @@ class _TiffTarget:
             self._description = ""
 
     def finish(self) -> None:
-        pass
+        """Do nothing: every page is written already."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Contrast stretch of a volume to 16 bit, as Fiji's "Enhance Contrast" with the histogram of the stack."""
+"""Contrast stretch of a volume to 16 bit, after Fiji's "Enhance Contrast" with the histogram of the stack."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -43,9 +43,9 @@ class ContrastStretch:
 def contrast_stretch(volume: NDArray[Any], saturated_percent: float = 0.35) -> ContrastStretch:
     """Return a volume in 16 bit, its contrast stretched until some pixels saturate.
 
-    As in Fiji: the values are converted to 16 bit over their whole range and rounded; the limits are the first codes
-    from either end at which more than half of `saturated_percent` of all pixels have been counted; what lies between
-    is spread over all codes, fractions cut off.
+    After Fiji, whose own output it was not compared with yet: the values are converted to 16 bit over their whole range
+    and rounded; the limits are the first codes from either end at which more than half of `saturated_percent` of all
+    pixels have been counted; what lies between is spread over all codes, fractions cut off.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def contrast_stretch(volume: NDArray[Any], saturated_percent: float = 0.35) -> C
 
     References
     ----------
-    .. [1] ImageJ 1.54, ij/plugin/ContrastEnhancer.java and ij/process/TypeConverter.java.
+    .. [1] Rasband et al., ImageJ, Process > Enhance Contrast (Use Stack Histogram).
 
     Examples
     --------

@@ -109,7 +109,7 @@ class Engine:
         Parameters
         ----------
         volume : PlaneReader
-            Where planes come from; each is asked for once, in order.
+            Where planes come from; each is asked for once, in order (of the set `fast` twice).
         bank : FilterBank
             Filters; the set `fast` needs all planes at once.
         forest : FlatForest
@@ -141,7 +141,10 @@ class Engine:
         return runs, measure_runs(runs)
 
     def slab_bytes(self, shape: Sequence[int], bank: FilterBank, forest: FlatForest, slab: int, itemsize: int) -> int:
-        """Return the memory of `volume_runs`, beside runs and table: planes held, mask bits, the threads' own."""
+        """Return the memory of `volume_runs`, beside runs and table: planes held, mask bits, the threads' own.
+
+        Of whole-number images: where pixels may be NaN, features that no tree tests are computed too.
+        """
         plan = self._plan(bank, forest, shape, slab)
         held = plan.planes_held() + 2 * AT_ONCE
         bits = shape[0] * shape[1] * words_of(shape[2]) * 8

@@ -141,7 +141,7 @@ class HalfGrid:
         """Return room for the fields of an image; its padding holds zeros, or what an earlier image left there."""
         try:
             return self._spare.pop()
-        except IndexError:
+        except IndexError:  # none to spare; asked this way because another thread may take the last one meanwhile
             pass
         _, my, mx = self.points
         shape = (5 + self.volume, self.points[0], my, LEAD + row_points(mx))
