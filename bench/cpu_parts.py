@@ -16,7 +16,7 @@ from cpu_turns import Contender, Worker, WorkerError
 from scipy import ndimage
 
 from compdistort.features import FEATURE_SETS
-from compdistort.match import match_objects, overlap_counts
+from compdistort.match import count_matches, match_objects, overlapping
 
 PROPERTIES = (
     "area", "centroid", "perimeter", "axis_major_length", "axis_minor_length", "orientation", "feret_diameter_max",
@@ -223,8 +223,13 @@ class Parts:
         moved[:, 0] = 0
         moved = ndimage.label(moved > 0, np.ones((3, 3)), output=np.int32)[0]
         other = backend.measure(moved)
+
+        def match(_):
+            pairs = match_objects(values, other)
+            return count_matches(len(values), len(other), overlapping(labels, moved), pairs)
+
         found = self.stages.times(
-            Contender("match", lambda _: overlap_counts(labels, moved, match_objects(values, other)), labels.size),
+            Contender("match", match, labels.size),
             Contender("measure", lambda _: backend.measure(labels), labels.size),
         )
         name = f"matching of two label images {len(labels)}^2"

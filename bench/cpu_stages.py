@@ -12,7 +12,7 @@ from cpu_gates import GateError, gate_chain, gate_noise
 from cpu_parts import Parts
 from cpu_peers import NumpyChain, numpy_replicate
 from cpu_scenes import CLEAR, HARD, KEY, PLANE, SENSOR, WEKA, Scene, enlarged, make_scene
-from cpu_turns import Contender, in_turns, own_worker
+from cpu_turns import Contender, Gauge, in_turns, own_worker
 
 AVX2_TARGET = (("NUMBA_CPU_NAME", "x86-64-v3"),)
 """Code for any processor with AVX2 and FMA, and nothing beyond."""
@@ -124,7 +124,11 @@ class Stages:
 
     def times(self, *contenders, repeat=True):
         """Run contenders in turns."""
-        return in_turns(contenders, self.sizes.rounds, repeat=repeat and self.bench.speeds)
+        return in_turns(contenders, self.sizes.rounds, repeat=repeat and self.bench.speeds, gauge=self._gauge)
+
+    @cached_property
+    def _gauge(self):
+        return Gauge() if self.bench.speeds else None
 
     def kept(self, name, value):
         """Write a value for another process and return the path of its file."""

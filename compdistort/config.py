@@ -9,7 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PrivateAttr, field_validator, model_validator
 
 from compdistort.backend import DeviceRequest, check_forest
+from compdistort.config_measure import MatchSection, MeasureSection
 from compdistort.config_section import OperatorsSection, Section
+from compdistort.config_steps import StepSection
 from compdistort.errors import ConfigError
 
 SCHEMA_VERSION = 1
@@ -153,25 +155,6 @@ class SegmenterSection(Section):
         return self.balanced if self.balanced is not None else self.mask is None or self.prior == "balanced"
 
 
-class MeasureSection(Section):
-    """From mask to objects."""
-
-    connectivity: Literal[4, 8, 6, 18, 26] | None = Field(
-        None, description="4 or 8 in a plane (default 8, as ImageJ), 6, 18 or 26 in a volume (default 6)"
-    )
-    include_holes: bool = False
-    min_size: int | None = Field(None, ge=1, description="default: as tuned in training, else 1")
-    max_size: int = Field(0, ge=0)
-    exclude_border: bool = False
-
-
-class MatchSection(Section):
-    """Pairing of objects."""
-
-    radius_px: float = Field(3.0, gt=0, description="in pixels; of a volume with a voxel size, in columns of a plane")
-    one_to_one: bool = Field(True, description="false: the paper's rule, several objects may share a partner")
-
-
 class CodecSection(BaseModel):
     """One codec: its id and name here, its own settings checked by the codec itself."""
 
@@ -202,6 +185,7 @@ class ComputeSection(Section):
     threads: int = Field(0, ge=0, description="0 = all processors that this process may use")
     block: int = Field(0, ge=0, le=1024, description="replicates per committed block; 0 = chosen from their number")
     max_memory: str = "8GiB"
+    slab: int = Field(0, ge=0, description="planes decided together of a volume read from disk; 0 = as memory allows")
     _device_source: str = PrivateAttr("")
 
     @property
@@ -245,6 +229,7 @@ class StudyConfig(Section):
     input: InputSection
     calibration: CalibrationSection
     noise: NoiseSection = NoiseSection()
+    step: tuple[StepSection, ...] = ()
     segmenter: SegmenterSection
     measure: MeasureSection = MeasureSection()
     match: MatchSection = MatchSection()

@@ -84,6 +84,10 @@ class ResourceError(CompdistortError, OSError):
     exit_code = EXIT_RESOURCE
 
 
+class ImageTooLargeError(ResourceError, ImageFormatError):
+    """An image that takes more memory than it may."""
+
+
 class StoreLockedError(ResourceError):
     """Another process is writing to the same study folder."""
 

@@ -138,33 +138,23 @@ def align(raw_values: Float64, other_values: Float64, pairs: Pairs, measurands: 
     return aligned
 
 
-def overlap_counts(raw_labels: Int32, other_labels: Int32, pairs: Pairs) -> MatchCounts:
+def count_matches(n_raw: int, n_other: int, overlaps: tuple[Index, Index], pairs: Pairs) -> MatchCounts:
     """Count matched, lost, new, split and merged objects.
 
     Parameters
     ----------
-    raw_labels, other_labels : ndarray of shape (rows, columns) or (planes, rows, columns), int32
-        Label images, ids 1..n; 0 = background.
+    n_raw, n_other : int
+        Objects of the two images.
+    overlaps : tuple of two ndarray of shape (n,), int64
+        The distinct pairs of ids that share a pixel, as `overlapping` gives them.
     pairs : Pairs
         Who is who.
 
     Returns
     -------
     MatchCounts
-        Two objects overlap if they share a pixel.
-
-    Raises
-    ------
-    InputError
-        If the two images have different shapes.
     """
-    if raw_labels.shape != other_labels.shape:
-        raise InputError(
-            f"label images have shapes {raw_labels.shape} and {other_labels.shape}",
-            "compare images of one and the same field",
-        )
-    n_raw, n_other = int(raw_labels.max(initial=0)), int(other_labels.max(initial=0))
-    raw, other = _overlaps(raw_labels, other_labels, n_other)
+    raw, other = overlaps
     return MatchCounts(
         n_raw=n_raw,
         n_other=n_other,
@@ -176,8 +166,30 @@ def overlap_counts(raw_labels: Int32, other_labels: Int32, pairs: Pairs) -> Matc
     )
 
 
-def _overlaps(raw_labels: Int32, other_labels: Int32, n_other: int) -> tuple[Index, Index]:
-    """Return the distinct (raw id, other id) that share a pixel."""
+def overlapping(raw_labels: Int32, other_labels: Int32) -> tuple[Index, Index]:
+    """Return the distinct (raw id, other id) that share a pixel.
+
+    Parameters
+    ----------
+    raw_labels, other_labels : ndarray of shape (rows, columns) or (planes, rows, columns), int32
+        Label images, ids 1..n; 0 = background.
+
+    Returns
+    -------
+    tuple of two ndarray of shape (n_pairs,), int64
+        Sorted by the first and then by the second.
+
+    Raises
+    ------
+    InputError
+        If the two images have different shapes.
+    """
+    if raw_labels.shape != other_labels.shape:
+        raise InputError(
+            f"label images have shapes {raw_labels.shape} and {other_labels.shape}",
+            "compare images of one and the same field",
+        )
+    n_other = int(other_labels.max(initial=0))
     both = np.flatnonzero((raw_labels != 0) & (other_labels != 0))
     keys = raw_labels.ravel()[both].astype(np.int64) * (n_other + 1) + other_labels.ravel()[both]
     # Neighbouring pixels mostly repeat the pair before them: dropping repeats first makes the sort short.

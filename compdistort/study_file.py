@@ -5,6 +5,7 @@ Unknown keys are errors that name the nearest known key; paths are relative to t
 
 import difflib
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from compdistort.backend import DeviceRequest, requested
 from compdistort.config import StudyConfig
 from compdistort.config_section import Section
+from compdistort.config_steps import STEP_SECTIONS
 from compdistort.errors import ConfigError
 
 _DEVICE = "compute.device"
@@ -88,18 +90,38 @@ def _settle_device(data: dict[str, Any], overrides: tuple[str, ...], option: str
 def _first_problem(error: ValidationError) -> str:
     """Say the first problem in words, with the nearest name for an unknown key."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    place = _place(first["loc"])
     if first["type"] == "extra_forbidden":
         *parents, key = first["loc"]
-        near = difflib.get_close_matches(str(key), _known_keys(parents), n=1, cutoff=0.5)
-        return f"unknown key '{place}'" + (f", did you mean '{near[0]}'?" if near else "")
+        return f"unknown key '{place}'{_nearest(str(key), _known_keys(parents))}"
+    if first["type"] == "union_tag_invalid":
+        ids = first["ctx"]["expected_tags"].replace("'", "").split(", ")
+        tag = first["ctx"]["tag"]
+        return f"{place}: id '{tag}' is unknown{_nearest(tag, ids)} (there are {', '.join(ids)})"
+    if first["type"] == "union_tag_not_found":
+        return f"{place}: 'id' is missing"
     if first["type"] == "missing":
         return f"'{place}' is missing"
     shown = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
     return f"{place}{shown}: {first['msg'].removeprefix('Value error, ')}"
 
 
+def _nearest(key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f", did you mean '{near[0]}'?" if near else ""
+
+
+def _place(loc: tuple[Any, ...]) -> str:
+    """Return what a message calls a place of the study file: a step by its number, from 1, and its id."""
+    if loc[:1] != ("step",) or len(loc) < 2:
+        return ".".join(map(str, loc))
+    step = f"step {loc[1] + 1}" + (f" ({loc[2]})" if len(loc) > 2 else "")
+    return ".".join([step, *map(str, loc[3:4])])  # what follows the key is the branch of its type
+
+
 def _known_keys(parents: list[Any]) -> list[str]:
+    if parents[:1] == ["step"]:
+        return list(STEP_SECTIONS[parents[2]].model_fields)
     model: Any = StudyConfig
     for part in parents:
         annotation = model.model_fields[part].annotation
@@ -141,4 +163,5 @@ def _absolute(config: StudyConfig, folder: Path) -> StudyConfig:
         return section.model_copy(update=paths)
 
     names = ("input", "calibration", "segmenter", "output")
-    return config.model_copy(update={name: absolute(getattr(config, name)) for name in names})
+    sections: dict[str, Any] = {name: absolute(getattr(config, name)) for name in names}
+    return config.model_copy(update={**sections, "step": tuple(map(absolute, config.step))})

@@ -8,8 +8,34 @@ from scipy.ndimage import gaussian_filter
 
 from compdistort.codecs import BitDepth, Identity, Jpeg, RatioSearch, build_codec
 from compdistort.errors import CodecRangeError, ConfigError
+from compdistort.grey_levels import GreyLevels
+
+CODECS = [
+    Identity(),
+    BitDepth(),
+    BitDepth(inverse="naive255"),
+    BitDepth(inverse="shift"),
+    BitDepth(inverse="shift", camera_bits=12),
+    BitDepth(inverse="shift", range="bits(12)"),
+    BitDepth(inverse="midpoint", range="full", rounding="floor", camera_bits=12),
+    BitDepth(inverse="none"),
+    BitDepth(range="display(900, 2500)", rounding="round"),
+    BitDepth(range="percentile(0.35)", rounding="round"),
+    Jpeg(ratio=10),
+    Jpeg(ratio=30, inverse="shift", camera_bits=12),
+    Jpeg(quality=90, range="percentile(1)"),
+    Jpeg(bits=12, ratio=10.5),
+    Jpeg(bits=12, quality=75, range="bits(12)"),
+    Jpeg(bits=12, ratio=12, range="full"),
+]
+"""The built-in codecs, each way of theirs once."""
 
 NAMES = {cls.__name__: cls for cls in (BitDepth, Identity, Jpeg, RatioSearch)}
+
+
+def levels_of(image):
+    """Count an image as codecs ask for it."""
+    return lambda: GreyLevels.of_planes([image])
 
 
 def phase_scene(n=512, seed=2):

@@ -21,7 +21,7 @@ from compdistort.pipeline.stopping import STOP_SIGNALS, StopFlag
 
 COMMANDS = (
     "calibrate", "estimate-noise", "synth", "features", "train", "segment", "measure", "init", "check", "run", "resume",
-    "status", "report", "doctor", "demo", "selftest", "bench",
+    "status", "steps", "report", "doctor", "demo", "selftest", "bench",
 )  # fmt: skip
 
 

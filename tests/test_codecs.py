@@ -14,25 +14,6 @@ from compdistort.codecs import BitDepth, Codec, Identity, Jpeg, build_codec, cod
 from compdistort.codecs.depth_link import INVERSES, ROUNDINGS, DepthLink, parse_range
 from compdistort.errors import CodecRangeError, ConfigError, UnknownCodecError
 
-CODECS = [
-    Identity(),
-    BitDepth(),
-    BitDepth(inverse="naive255"),
-    BitDepth(inverse="shift"),
-    BitDepth(inverse="shift", camera_bits=12),
-    BitDepth(inverse="shift", range="bits(12)"),
-    BitDepth(inverse="midpoint", range="full", rounding="floor", camera_bits=12),
-    BitDepth(inverse="none"),
-    BitDepth(range="display(900, 2500)", rounding="round"),
-    BitDepth(range="percentile(0.35)", rounding="round"),
-    Jpeg(ratio=10),
-    Jpeg(ratio=30, inverse="shift", camera_bits=12),
-    Jpeg(quality=90, range="percentile(1)"),
-    Jpeg(bits=12, ratio=10.5),
-    Jpeg(bits=12, quality=75, range="bits(12)"),
-    Jpeg(bits=12, ratio=12, range="full"),
-]
-
 
 @pytest.fixture(scope="module")
 def scene():
@@ -44,7 +25,7 @@ def raw(scene):
     return scene[0][:160, :200].copy()
 
 
-@pytest.mark.parametrize("codec", CODECS, ids=repr)
+@pytest.mark.parametrize("codec", checks.CODECS, ids=repr)
 class TestEveryCodec:
     def test_round_trips(self, codec, raw):
         checks.check_round_trips(codec)
@@ -96,7 +77,7 @@ def test_identity_is_exact(raw):
 )
 def test_imagej_formula(low, high, pairs):
     values = np.array([list(pairs)], np.uint16)
-    scale = DepthLink.resolved(8, 16, f"display({low},{high})", "imagej", "exact").scale(values)
+    scale = DepthLink.resolved(8, 16, f"display({low},{high})", "imagej", "exact").scale(checks.levels_of(values))
     assert scale.reduce(values).dtype == np.uint8
     assert dict(zip(pairs, scale.reduce(values)[0].tolist(), strict=True)) == pairs
 
@@ -121,7 +102,7 @@ def test_imagej_exact_inverse_is_within_half_a_step(raw):
 def test_every_honest_way_back_is_within_one_step(low, span, rounding, inverse, bits):
     high = min(low + span, 65535)
     values = np.arange(low, high + 1).astype(np.uint16)[None]
-    scale = DepthLink.resolved(bits, 16, f"display({low},{high})", rounding, inverse).scale(values)
+    scale = DepthLink.resolved(bits, 16, f"display({low},{high})", rounding, inverse).scale(checks.levels_of(values))
     codes = scale.reduce(values)
     assert (np.diff(codes[0].astype(int)) >= 0).all()
     error = np.abs(scale.restore(codes).astype(np.float64) - values)
@@ -153,9 +134,9 @@ def test_none_leaves_the_codes(raw):
 def test_midpoint_is_the_mean_of_the_grey_levels_of_a_code():
     link = DepthLink.resolved(8, 12, "full", "floor", "midpoint")
     values = np.arange(4096, dtype=np.uint16)[None]
-    scale = link.scale(values)
+    scale = link.scale(checks.levels_of(values))
     np.testing.assert_array_equal(scale.levels, np.arange(256) * 16 + 7.5)
-    odd = DepthLink.resolved(8, 16, "display(10,1009)", "imagej", "midpoint").scale(values)
+    odd = DepthLink.resolved(8, 16, "display(10,1009)", "imagej", "midpoint").scale(checks.levels_of(values))
     for code in (0, 1, 100, 254, 255):
         members = [v for v in range(10, 1010) if odd.codes[v] == code]
         assert odd.levels[code] == pytest.approx(np.mean(members), abs=1e-4)

@@ -11,7 +11,7 @@ import pytest
 
 from compdistort.backend.cupy_backend import CupyBackend
 from compdistort.backend.device.streaming import PIECE_BYTES, pinned_bytes
-from compdistort.pipeline import forecast
+from compdistort.pipeline import study_memory
 from compdistort.pipeline.demo_inputs import write_demo_inputs
 
 GIB = 1 << 30
@@ -21,11 +21,14 @@ def _chain(voter, side=2048):
     """A chain whose engine tells its memory as the CUDA engine itself does."""
     backend = SimpleNamespace(name="cupy", voter=voter)
     backend.working_bytes = partial(CupyBackend.working_bytes, backend)
+    raw = np.zeros((side, side), np.uint16)
     return SimpleNamespace(
         backend=backend,
         bank=None,
         classifier=SimpleNamespace(forest=SimpleNamespace(n_features=25, n_classes=2)),
-        raw=np.zeros((side, side), np.uint16),
+        raw=raw,
+        seen=raw,
+        steps=(),
     )
 
 
@@ -33,7 +36,7 @@ def _chain(voter, side=2048):
     ("threads", "devices", "voting"), [(1, 1, 1), (2, 1, 2), (16, 1, 2), (16, 2, 4), (2, 2, 2)], ids=str
 )
 def test_pieces_that_the_cpu_votes_on_are_counted_for_every_thread_at_work(threads, devices, voting):
-    plain, streamed = (forecast._loop_memory(_chain(voter), threads, devices) for voter in ("device", "cpu"))
+    plain, streamed = (study_memory.loop_memory(_chain(voter), threads, devices, runs=0) for voter in ("device", "cpu"))
     assert streamed - plain == voting * 2 * PIECE_BYTES
 
 
@@ -45,7 +48,7 @@ def test_pieces_of_a_small_image_are_small():
 def _fit(voter, max_memory):
     compute = SimpleNamespace(max_memory=max_memory, device="cuda", threads=8)
     config = SimpleNamespace(compute=compute, noise=SimpleNamespace(replicates=100), codec=(None,))
-    return forecast.fit_threads(_chain(voter), config)
+    return study_memory.fit_threads(_chain(voter), config, ())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
@@ -61,9 +64,9 @@ def test_the_memory_of_this_process_alone_counts():
 
 
 def test_what_the_process_held_already_counts(monkeypatch):
-    monkeypatch.setattr(forecast, "process_memory", lambda: (GIB // 4, 3 * GIB))
+    monkeypatch.setattr(study_memory, "process_memory", lambda: (GIB // 4, 3 * GIB))
     assert _fit("device", "4GiB").memory_bytes == 3 * GIB
-    monkeypatch.setattr(forecast, "process_memory", lambda: (GIB // 4, GIB // 4))
+    monkeypatch.setattr(study_memory, "process_memory", lambda: (GIB // 4, GIB // 4))
     assert GIB // 4 < _fit("device", "4GiB").memory_bytes < 3 * GIB
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 from compdistort.backend.base import MEASURE_COLUMNS, PARAMETERS
 from compdistort.backend.compiled.measure import measure_objects
 from compdistort.errors import ConfigError, InputError
-from compdistort.match import MatchCounts, Pairs, align, match_objects, overlap_counts
+from compdistort.match import MatchCounts, align, count_matches, match_objects, overlapping
 from compdistort.score import results
 
 XM = MEASURE_COLUMNS.index("XM")
@@ -135,8 +135,9 @@ def _image(*boxes):
     return ndimage.label(mask, np.ones((3, 3)), output=np.int32)[0]
 
 
-def _count(raw, other):
-    return overlap_counts(raw, other, match_objects(measure_objects(raw), measure_objects(other)))
+def _count(raw, other, *, one_to_one=True):
+    pairs = match_objects(measure_objects(raw), measure_objects(other), one_to_one=one_to_one)
+    return count_matches(int(raw.max()), int(other.max()), overlapping(raw, other), pairs)
 
 
 def test_an_image_matches_itself():
@@ -162,8 +163,7 @@ def test_split_needs_two_overlaps_not_two_neighbours():
 
 def test_shared_partners_are_not_counted_as_new():
     raw, other = _image((2, 3, 2, 3), (2, 3, 4, 5)), _image((2, 3, 3, 4))
-    pairs = match_objects(measure_objects(raw), measure_objects(other), one_to_one=False)
-    counts = overlap_counts(raw, other, pairs)
+    counts = _count(raw, other, one_to_one=False)
     assert (counts.matched, counts.lost, counts.new) == (2, 0, 0)
 
 
@@ -180,9 +180,8 @@ def test_counts_add_up(one, two):
 
 
 def test_images_of_other_shape_are_refused():
-    none = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
     with pytest.raises(InputError, match="shapes"):
-        overlap_counts(np.zeros((3, 4), np.int32), np.zeros((4, 3), np.int32), none)
+        overlapping(np.zeros((3, 4), np.int32), np.zeros((4, 3), np.int32))
 
 
 def test_unrelated_images_match_by_chance_only():

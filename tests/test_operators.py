@@ -18,8 +18,11 @@ from compdistort.errors import ConfigError, InterruptedStudyError, StoreError
 from compdistort.features import FeatureSpec, build_bank
 from compdistort.features.reach import bank_reach, spans_around
 from compdistort.io.images import write_tiff
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import Reference
-from compdistort.pipeline.operator_scores import Part, commit_operators, part_of, read_operators
+from compdistort.pipeline.objects import LabelledObjects
+from compdistort.pipeline.operator_part import Part, frame_spec, part_of
+from compdistort.pipeline.operator_scores import OPERATORS, RECORDED, commit_operators, read_operators
 from compdistort.pipeline.progress import Silence
 from compdistort.pipeline.reference import KEY
 from compdistort.pipeline.stopping import StopFlag
@@ -82,19 +85,26 @@ def _scene(shape):
     return raw, bright.astype(np.int32)
 
 
+def _chain(raw, spec, backend, noise=None):
+    """Return a chain that has what features need, and nothing else."""
+    unused = dict.fromkeys(("sensor", "bank", "rule", "measurands", "voxel_um", "on_device"))
+    classifier = SimpleNamespace(features=spec)
+    return Chain(raw=raw, noise=noise, key=(0, 0), classifier=classifier, backend=backend, **unused)
+
+
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("name", SETS)
 def test_a_part_has_the_features_of_the_whole_image_to_the_bit(name, engine):
     spec, shape = SETS[name]
     raw, _ = _scene(shape)
     backend = get_backend(engine)
-    chain = SimpleNamespace(backend=backend)
+    chain = _chain(raw, spec, backend)
     whole = backend.to_host(backend.feature_stack(backend.to_device(raw), build_bank(spec, raw.ndim, shape)))
     rows, columns = shape[-2:]
     for spans in (((40, 47), (33, 45)), ((0, 5), (columns - 4, columns)), ((rows - 1, rows), (0, 3))):
         inside = spans if raw.ndim == 2 else ((11, 12), *spans)
         part = Part(spec, shape, inside)
-        found = part.features(part.cut(raw), chain)
+        found = part.features(chain.part(part.around), backend)
         wanted = whole[(..., *(slice(*span) for span in inside))].reshape(found.shape)
         np.testing.assert_array_equal(found, wanted)
 
@@ -116,7 +126,7 @@ def _committed(folder, spec, shape, engine, n=5, side=11):
     raw, labels = _scene(shape)
     backend = get_backend(engine)
     tables = noise_tables(SENSOR, "poisson-gaussian", shape)
-    chain = SimpleNamespace(raw=raw, noise=tables, backend=backend, classifier=SimpleNamespace(features=spec))
+    chain = _chain(raw, spec, backend, tables)
     codecs = {
         name: build_codec(settings).prepare(raw)
         for name, settings in (("identity", {"id": "identity"}), ("8-bit", {"id": "bit-depth", "inverse": "shift"}))
@@ -131,14 +141,15 @@ def _committed(folder, spec, shape, engine, n=5, side=11):
         },
         "x",
     )  # fmt: skip
-    reference = Reference(values=np.empty((0, 1)), labels=labels, radius=3.0, one_to_one=True, codecs=codecs)
+    objects = LabelledObjects(labels=labels, values=np.empty((0, 1)))
+    reference = Reference(objects=objects, radius=3.0, one_to_one=True, codecs=codecs)
     store.commit(
         KEY,
         [store.write_whole("reference/labels", labels)],
         {"image": {"plane": plane}, "codecs": dict.fromkeys(codecs, 0)},
     )
     commit_operators(chain, reference, store, config, StopFlag(), Silence())
-    return read_operators(store, config), raw, codecs, part_of(labels, View(plane), side)
+    return read_operators(store, config), raw, codecs, part_of(objects.shown(View(plane)), View(plane), side)
 
 
 @pytest.mark.parametrize("name", ["weka", "ilastik", "volume"])
@@ -172,6 +183,26 @@ def test_scores_are_those_of_a_plain_twin_on_whole_images(name, tmp_path):
     assert not identity.rms.any()
     assert not identity.worst_scores.any()
     assert eight_bit.rms.max() > 1  # the twin compares something
+
+
+def test_a_frame_that_is_too_small_for_every_filter_has_no_scores_and_is_not_asked_again(tmp_path):
+    spec = FeatureSpec(set="ilastik", sigmas=(10.0,))
+    chain = _chain(_scene((30, 40))[0], spec, get_backend("numpy"))
+    store = StudyStore.create(tmp_path / "a.cdist", {})
+    store.commit(OPERATORS, [store.write_whole("operators/maps", np.zeros((1, 2, 2)))], {})
+    config = parse_config(
+        {
+            "schema_version": 1, "input": {"raw": "a"}, "calibration": {"estimate": True}, "segmenter": {"model": "m"},
+            "codec": [{"id": "identity"}], "operators": {"scores": True}, "step": [{"id": "divide-by-median"}],
+        },
+        "x",
+    )  # fmt: skip
+    with pytest.raises(StoreError, match="scores of the features are missing"):
+        read_operators(store, config, RECORDED)
+    commit_operators(chain, None, store, config, StopFlag(), Silence())
+    assert store.has(RECORDED)
+    assert read_operators(store, config, RECORDED) is None
+    commit_operators(None, None, store, config, StopFlag(), Silence())  # nothing is left to do
 
 
 def test_engines_give_the_same_bits(tmp_path):
@@ -215,11 +246,11 @@ def test_what_noise_alone_does_to_the_score():
     """
     n, alpha, flat = 60, 0.001, np.full((256, 256), 2000, np.uint16)
     spec = FeatureSpec(set="plain", pairs=(("GS", 1.0),))
-    part, chain = Part(spec, flat.shape, ((0, 256), (0, 256))), SimpleNamespace(backend=get_backend("numba"))
+    part, backend = Part(spec, flat.shape, ((0, 256), (0, 256))), get_backend("numba")
     assert bank_reach(build_bank(spec, 2))[1] * 2 < 9
 
     def features(image):
-        return part.features(image, chain)[:, 4:252:9, 4:252:9]
+        return part.features(image, backend)[:, 4:252:9, 4:252:9]
 
     drawn = _further(SENSOR, flat, 7, range(n + 2))
     spread = RunningSpread((1, 28, 28))
@@ -328,7 +359,21 @@ def test_settings_that_would_do_nothing_are_refused(inputs):
         load_config(inputs / "study.toml", ("operators.side=20",))
 
 
-@pytest.mark.parametrize("name", ["features.reach", "score.operators", "report.operators"])
+def test_a_frame_has_the_operators_and_sigmas_that_fit_it():
+    eigenvalues = FeatureSpec(set="plain", pairs=(("HE3", 1.0), ("HE2", 1.0), ("ST3", 1.6), ("GS", 5.0)), planar=(5.0,))
+    assert frame_spec(eigenvalues, (90, 90)).pairs == (("HE2", 1.0), ("GS", 5.0))
+    assert frame_spec(eigenvalues, (90, 90)).planar == ()
+    whole = FeatureSpec(set="ilastik")
+    assert frame_spec(whole, (36, 90)).columns == whole.columns
+    assert {sigma for _, sigma in frame_spec(whole, (35, 90)).columns} == {0.3, 0.7, 1.0, 1.6, 3.5, 5.0}
+    assert frame_spec(FeatureSpec(set="ilastik", sigmas=(10.0,)), (35, 90)) is None
+    weka = FeatureSpec(set="weka")
+    assert frame_spec(weka, (9, 9)) is weka
+
+
+@pytest.mark.parametrize(
+    "name", ["features.reach", "score.operators", "report.figures_operators", "pipeline.operator_part"]
+)
 def test_examples_hold(name):
     found = doctest.testmod(importlib.import_module(f"compdistort.{name}"))
     assert found.attempted > 0

@@ -12,7 +12,7 @@ from compdistort.backend.compiled.components import Runs, find_components, paint
 from compdistort.backend.compiled.measure import read_labels
 from compdistort.backend.compiled.overlap import overlap_pairs
 from compdistort.errors import InputError
-from compdistort.match import _overlaps
+from compdistort.match import overlapping
 
 
 @st.composite
@@ -35,7 +35,7 @@ def label_pairs(draw):
 def test_pairs_are_those_of_the_labels(pair):
     a, b = pair
     found = overlap_pairs(read_labels(a), read_labels(b))
-    wanted = _overlaps(a, b, int(b.max()))
+    wanted = overlapping(a, b)
     for ours, theirs in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == np.int64
@@ -52,7 +52,7 @@ def test_segmented_volumes():
     """Runs that a rule has dropped belong to nobody."""
     a, b = _runs(1, 0.15, 3), _runs(2, 0.2, 40)
     assert (a.owner == 0).any()
-    wanted = _overlaps(paint(a), paint(b), b.n_objects)
+    wanted = overlapping(paint(a), paint(b))
     assert wanted[0].size > 20
     np.testing.assert_array_equal(overlap_pairs(a, b), wanted)
     np.testing.assert_array_equal(overlap_pairs(b, a), np.array(sorted(zip(*wanted[::-1], strict=True))).T)
@@ -63,7 +63,7 @@ def test_comparison_can_fail():
     rng = np.random.default_rng(4)
     a, b = (rng.integers(0, 6, (4, 5, 60)).astype(np.int32) * (rng.random((4, 5, 60)) < 0.1) for _ in range(2))
     found = overlap_pairs(read_labels(a), read_labels(b))
-    moved = _overlaps(a, np.roll(b, 1, axis=2), 5)
+    moved = overlapping(a, np.roll(b, 1, axis=2))
     assert not np.array_equal(found, moved)
 
 

@@ -32,11 +32,14 @@ from skimage.segmentation import find_boundaries
 from compdistort.backend.base import PARAMETERS
 from compdistort.errors import ResourceError
 from compdistort.report import figures_areas, pictures, write_report
+from compdistort.report.formatting import fixed, number
+from compdistort.report.inputs import RecordedView, Step, VolumeView
 from compdistort.report.style import png_uri
+from compdistort.report.tables_detail import totals_table
 from compdistort.report.words import headline, problems
 from compdistort.score import delta_replicate, score_study
 
-MODULES = ("figures_areas", "formatting", "pictures", "style", "words")
+MODULES = ("figures_areas", "formatting", "pictures", "steps", "style", "words")
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 HOSTILE = {
     "identity": '<script>alert("x")</script>',
@@ -341,6 +344,23 @@ def test_large_image_is_reduced(tmp_path):
     assert "shown 1:2" in text
 
 
+@pytest.mark.slow
+def test_pages_of_large_volumes_stay_small(tmp_path):
+    """Pictures of planes of 2048 x 2048: projections of the raw volume and under every codec, in less than 3 MB."""
+    plane = make_report(side=2048, n_spheres=40)
+    seen = VolumeView(shape=(90, 2048, 2048), plane=40, voxel_um=None, projection=plane.raw, labels=plane.labels)
+    codecs = tuple(dataclasses.replace(codec, projected_labels=codec.labels) for codec in plane.codecs)
+    path = write_report(dataclasses.replace(plane, volume=seen, codecs=codecs), tmp_path / "report")
+    assert path.stat().st_size < 3_000_000
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "The whole volume under every codec." in page.text
+    alts = page.attributes("alt")
+    for codec in plane.codecs:
+        assert f"Maximum of the raw volume with the outlines of the raw image and of {codec.codec}" in alts
+    sides = [max(int(a["width"]), int(a["height"])) for tag, a in page.elements if tag == "img"]
+    assert max(sides) <= pictures.VOLUME_PIXELS
+
+
 def test_estimated_sensor_and_threshold_labels_are_marked(report, tmp_path):
     changed = dataclasses.replace(
         report,
@@ -359,6 +379,71 @@ def test_estimated_sensor_and_threshold_labels_are_marked(report, tmp_path):
     assert found.count("no ground truth") == 1
     assert "The lamp flickers" in found
     assert "held out, dice is 50.0 %" in found
+
+
+def _with_steps(report):
+    """Return the report of a study whose images go through two steps, recorded as a stack of 40 x 30 pixels."""
+    draw = np.random.default_rng(3)
+    frame = draw.integers(300, 900, (40, 30)).astype(np.uint16)
+    codecs = tuple(
+        dataclasses.replace(codec, recorded=(frame // step * step).astype(np.uint16))
+        for codec, step in zip(report.codecs, (1, 8, 64), strict=True)
+    )
+    steps = (
+        Step(name="attenuation", words="projections: <b>divided</b>", found={"clipped": 3}, shape=(7, 40, 30)),
+        Step(name="divide-by-median", words="divided by the median of the image", found={}, shape=(7, 40, 30)),
+    )
+    return dataclasses.replace(
+        report,
+        raw=(report.raw / 60000.0).astype(np.float32),
+        codecs=codecs,
+        sigma_dn=np.full((40, 30), 4.0),
+        recorded=RecordedView(shape=(7, 40, 30), frame=3, raw=frame, steps=steps),
+    )
+
+
+def test_noise_codecs_and_sizes_are_of_what_was_recorded(report, tmp_path):
+    path = write_report(_with_steps(report), tmp_path / "report")
+    page = Page(path.read_text(encoding="utf-8"))
+    for words in (
+        "From what was recorded to what is seen", "frame 3 of 0 to 6", "Pixels are those of frame 3", "Whole frame",
+        "Projections: <b>divided</b>", "clipped 3", "Recorded: 7 × 40 × 30", "(2) divided by the median of the image.",
+        "of the 7 x 40 x 30 pixel recorded image", "Raw image after the steps",
+    ):  # fmt: skip
+        assert words in page.text, words
+    assert "contrast of objects, in units of pixel noise" not in page.text
+    twin = json.loads((path.parent / "report.json").read_text(encoding="utf-8"))
+    assert twin["image"]["raw_bytes"] == 2 * 7 * 40 * 30
+    assert twin["recorded"]["steps"][0]["found"] == {"clipped": 3}
+    assert twin["scene"]["contrast"] is None
+    rms = [codec["residual"]["rms"] for codec in twin["codecs"]]
+    assert rms[0] == 0
+    assert rms[1] == pytest.approx(np.sqrt(np.mean((np.arange(8) / 4) ** 2)), rel=0.1)  # whole steps of eight levels
+
+
+def test_without_steps_the_page_says_nothing_of_them(page):
+    for words in ("what is seen", "after the steps", "before the steps", "Whole frame"):
+        assert words not in page.text
+
+
+def test_values_between_zero_and_one_have_contrast():
+    values = np.linspace(0.2, 0.3, 1000, dtype=np.float32).reshape(20, 50)
+    low, high = pictures.contrast(values)
+    assert 0.2 <= low < high <= 0.3
+    assert np.unique(pictures.grey(values, (low, high))).size > 200
+    assert pictures.contrast(np.full((4, 4), 7, np.uint16)) == (7, 8)
+    assert pictures.contrast(np.full((4, 4), 7.0)) == (7, 8)
+
+
+def test_every_total_is_in_one_table_with_its_uncertainty_and_scores(report, page):
+    table = totals_table(report)
+    assert [row[0].text for row in table.rows] == ["N", "A", "mean area"]
+    first = report.scores.codecs[2].quantities[0]
+    assert table.rows[0][1].text == f"{first.raw:.0f}"
+    assert table.rows[0][5].text == f"{first.compressed:.0f}"
+    assert table.rows[0][5].small == f"{fixed(first.paper.value)} / {fixed(first.expected.value)}"
+    assert table.rows[2][1].text == number(report.scores.codecs[0].quantities[2].raw, 5)
+    assert "number of objects" in page.text
 
 
 def test_a_mean_that_hides_changes_of_single_objects_is_named(report):

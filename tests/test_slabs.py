@@ -8,7 +8,7 @@ from compdistort.backend.base import SegmentRule
 from compdistort.backend.compiled.components import paint
 from compdistort.backend.compiled.engine import Engine
 from compdistort.backend.compiled.fused import FusedVotes
-from compdistort.backend.compiled.source import Slabs
+from compdistort.backend.planes import AT_ONCE, Slabs
 from compdistort.errors import ConfigError, InputError
 from compdistort.features import FeatureSpec, build_bank
 from compdistort.forest import train_classifier
@@ -81,6 +81,41 @@ def test_no_more_planes_are_held_than_the_forecast_says(volume, chain, monkeypat
     assert max(held) == FusedVotes(*chain, SHAPE, 1, 4).planes_held() < SHAPE[0]
     few, many = (engine.slab_bytes(SHAPE, *chain, slab, 2) for slab in (4, 20))
     assert many > few > 2 * SHAPE[1] * SHAPE[2] * max(held)
+
+
+def test_threads_share_a_slab_that_is_narrower_than_a_tile(volume, chain):
+    image = np.tile(volume[:12], (1, 3, 1))
+    votes = FusedVotes(*chain, image.shape, 3, 7)
+    assert [(tile.y0, tile.y1) for tile in votes._used.tiles[:3]] == [(0, 64), (64, 128), (128, 150)]
+    runs, table = Engine(3).volume_runs(Planes(image), *chain, RULE, 7)
+    found = Engine(1).objects(image, *chain, RULE)
+    np.testing.assert_array_equal(paint(runs), found.labels)
+    np.testing.assert_array_equal(table, found.values)
+
+
+@pytest.mark.parametrize("slab", [5, 41])
+def test_the_set_fast_holds_all_planes_and_asks_for_each_once(volume, slab):
+    spec = FeatureSpec(set="fast", sigmas=(0.7, 1.6, 3.5))
+    labels = np.where(volume > 700, 2, np.where(volume < 260, 1, 0)).astype(np.uint8)
+    labels[np.random.default_rng(1).random(SHAPE) > 0.05] = 0
+    classifier, _ = train_classifier(volume, labels, spec, preset="ilastik", seed=3, backend=get_backend("cpu"))
+    chain, reader = (build_bank(spec, 3, SHAPE), classifier.forest), Planes(volume)
+    runs, table = Engine(2).volume_runs(reader, *chain, RULE, slab)
+    found = Engine(1).objects(volume, *chain, RULE)
+    np.testing.assert_array_equal(paint(runs), found.labels)
+    np.testing.assert_array_equal(table, found.values)
+    assert reader.asked == [(first, min(first + AT_ONCE, SHAPE[0])) for first in range(0, SHAPE[0], AT_ONCE)]
+
+
+@pytest.mark.parametrize("most", [0, 30], ids=["grows", "known"])
+def test_what_is_held_lies_in_one_memory_where_its_size_is_known(volume, most):
+    slabs = Slabs(Planes(volume), most)
+    rooms = set()
+    for first, last in ((0, 20), (0, 25), (7, 37), (11, 41)):
+        slabs.hold(first, last)
+        rooms.add(slabs.planes.__array_interface__["data"][0])
+        np.testing.assert_array_equal(slabs.planes, volume[first:last])
+    assert (len(rooms) == 1) == (most == 30)
 
 
 def test_a_slab_that_moves_back_is_a_fault(volume):

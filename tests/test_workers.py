@@ -20,7 +20,7 @@ from cudahost.standin_worker import begin, watch
 
 from compdistort import errors
 from compdistort.errors import BackendUnavailableError, InterruptedStudyError, ResourceError
-from compdistort.pipeline import forecast, inputs, study, workers
+from compdistort.pipeline import forecast, inputs, study, study_memory, workers
 from compdistort.pipeline.demo_inputs import write_demo_inputs
 from compdistort.pipeline.progress import Silence
 from compdistort.pipeline.stopping import StopFlag
@@ -43,7 +43,7 @@ def files(tmp_path_factory):
 @pytest.fixture
 def two_devices(monkeypatch):
     """Let every device name stand for two engines of the CPU."""
-    for module in (study, forecast, inputs):
+    for module in (study, forecast, study_memory, inputs):
         monkeypatch.setattr(module, "device_parts", lambda _name: DEVICES)
 
 
@@ -160,7 +160,7 @@ def test_a_stop_ends_the_workers_and_resume_gives_the_same_bytes(files, finished
 
 
 def test_a_device_that_cannot_be_opened_keeps_its_error(files, tmp_path, monkeypatch):
-    for module in (study, forecast, inputs):
+    for module in (study, forecast, study_memory, inputs):
         monkeypatch.setattr(module, "device_parts", lambda _name: ("numba", "cuda:99"))
     with pytest.raises(BackendUnavailableError):
         _run(files, tmp_path / "e.cdist")
@@ -171,10 +171,10 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from compdistort import cli
-from compdistort.pipeline import forecast, inputs, study
+from compdistort.pipeline import forecast, inputs, study, study_memory
 
 if __name__ == "__main__":
-    for module in (study, forecast, inputs):
+    for module in (study, forecast, study_memory, inputs):
         module.device_parts = lambda _name: ("numba", "numba")
     sys.exit(cli.main(sys.argv[1:]))
 """

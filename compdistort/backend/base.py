@@ -19,6 +19,7 @@ from compdistort.backend.banks import (
     WekaScale,
 )
 from compdistort.backend.beam import BeamPlan
+from compdistort.backend.planes import PlaneReader
 from compdistort.backend.records import (
     MEASURE_COLUMNS,
     PARAMETERS,
@@ -31,6 +32,7 @@ from compdistort.backend.records import (
     Int32,
     NoiseTables,
     PixelMaps,
+    Runs,
     SegmentRule,
     UInt8,
     UInt16,
@@ -54,6 +56,8 @@ __all__ = [
     "Int32",
     "NoiseTables",
     "PixelMaps",
+    "PlaneReader",
+    "Runs",
     "SegmentRule",
     "SeparableBank",
     "SeparableScale",
@@ -163,6 +167,33 @@ class Backend(Protocol[A]):
         """From noise to object tables for a range of replicates: the fused verb, one table a replicate."""
         ...
 
+    def volume_objects(
+        self, planes: PlaneReader, bank: FilterBank, forest: FlatForest, rule: SegmentRule, slab: int
+    ) -> tuple[Runs, Float64]:
+        """Find and measure the objects of a volume that is read slab by slab, on the host.
+
+        `slab` is the number of planes that are decided together; it leaves no trace. The runs are those of objects
+        alone, the table is as of `measure`. ConfigError where `rule.smoothing_px` is above 0.
+        """
+        ...
+
+    def plane_probability(
+        self, planes: PlaneReader, plane: int, bank: FilterBank, forest: FlatForest, foreground: int
+    ) -> Float64:
+        """Return `image_probability` of one plane of a volume, on the host: float64 of shape (rows, columns).
+
+        Only planes that its features depend on are read (with the plain twins all of them).
+        """
+        ...
+
     def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
         """Return the host memory that one image of this shape takes in `image_objects`, beside image and results."""
+        ...
+
+    def slab_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest, slab: int, itemsize: int) -> int:
+        """Return the host memory of `volume_objects`, beside runs and table, for pixels of so many bytes each.
+
+        Of whole-number images: where pixels may be NaN, features that no tree tests are computed too. Holes take the
+        bits of the mask once more.
+        """
         ...

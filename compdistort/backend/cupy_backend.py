@@ -22,9 +22,11 @@ from compdistort.backend.base import (
     ImageObjects,
     Int32,
     NoiseTables,
+    PlaneReader,
+    Runs,
     SegmentRule,
 )
-from compdistort.backend.device import accumulate, backproject, label, measure
+from compdistort.backend.device import accumulate, backproject, label, measure, slabs
 from compdistort.backend.device import features as _features
 from compdistort.backend.device import forest as _forest
 from compdistort.backend.device import noise as _noise
@@ -32,6 +34,8 @@ from compdistort.backend.device.cuda import Cuda
 from compdistort.backend.device.features import DeviceBank
 from compdistort.backend.device.streaming import pinned_bytes
 from compdistort.backend.places import check_places
+from compdistort.backend.plain.label import check_connectivity
+from compdistort.backend.planes import require_slabs, require_volume
 
 VOTERS = ("device", "cpu")
 """Where the forest may vote: on the device, or by the CPU engine from streamed feature planes."""
@@ -174,9 +178,31 @@ class CupyBackend:
         parts = (replicates[start : start + batch] for start in range(0, len(replicates), batch))
         return [table for part in parts for table in self.cuda.in_turn(partial(work, part))]
 
+    def volume_objects(
+        self, planes: PlaneReader, bank: FilterBank, forest: FlatForest, rule: SegmentRule, slab: int
+    ) -> tuple[Runs, Float64]:
+        """Find and measure the objects of a volume slab by slab (see `Backend.volume_objects`)."""
+        require_slabs(planes, rule, slab)
+        check_connectivity(len(planes.shape), rule.connectivity)
+        made = _features.refuse_unmade(bank)
+        return slabs.volume_objects(self.cuda, planes, made, forest, rule, self.voter, slab)
+
+    def plane_probability(
+        self, planes: PlaneReader, plane: int, bank: FilterBank, forest: FlatForest, foreground: int
+    ) -> Float64:
+        """Return the probability of one class in one plane (see `Backend.plane_probability`)."""
+        require_volume(planes)
+        made = _features.refuse_unmade(bank)
+        plane = range(planes.shape[0])[plane]
+        return slabs.plane_probability(self.cuda, planes, plane, made, forest, foreground, self.voter)
+
     def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
         """Return the host memory of one image in work: pinned pieces of features where the CPU votes."""
         return pinned_bytes(forest.n_features, prod(shape)) if self.voter == "cpu" else 0
+
+    def slab_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest, slab: int, itemsize: int) -> int:
+        """Return the host memory of a volume slab by slab (see `Backend.slab_bytes`)."""
+        return slabs.slab_bytes(shape, _features.refuse_unmade(bank), forest, slab, itemsize, self.voter)
 
     def _complete(self, array: NDArray[Any]) -> Any:
         """Upload an array and wait until it is there."""

@@ -17,10 +17,14 @@ from compdistort.backend.base import (
     HalfGridBank,
     ImageObjects,
     NoiseTables,
+    PlaneReader,
+    Runs,
     SegmentRule,
     WekaBank,
 )
 from compdistort.backend.places import check_places
+from compdistort.backend.plain.runs import runs_of_labels
+from compdistort.backend.planes import require_slabs, require_volume
 
 if TYPE_CHECKING:
     from compdistort.backend.compiled.engine import Engine
@@ -193,11 +197,39 @@ class NumpyBackend:
         images = (self.replicate(raw, noise, key, range(index, index + 1))[0] for index in replicates)
         return [self.image_objects(image, bank, forest, rule).values for image in images]
 
+    def volume_objects(
+        self, planes: PlaneReader, bank: FilterBank, forest: FlatForest, rule: SegmentRule, slab: int
+    ) -> tuple[Runs, Float64]:
+        """Find and measure the objects of a volume slab by slab (see `Backend.volume_objects`)."""
+        if self._engine is not None:
+            return self._engine.volume_runs(planes, bank, forest, rule, slab)
+        require_slabs(planes, rule, slab)
+        found = self.image_objects(planes.read_planes(0, planes.shape[0]), bank, forest, rule)
+        return runs_of_labels(found.labels), found.values
+
+    def plane_probability(
+        self, planes: PlaneReader, plane: int, bank: FilterBank, forest: FlatForest, foreground: int
+    ) -> Float64:
+        """Return the probability of one class in one plane (see `Backend.plane_probability`)."""
+        require_volume(planes)
+        plane, foreground = range(planes.shape[0])[plane], range(forest.n_classes)[foreground]
+        if self._engine is not None:
+            return self._engine.plane_probability(planes, plane, bank, forest, foreground)
+        whole = self.image_probability(planes.read_planes(0, planes.shape[0]), bank, forest, foreground)
+        found: Float64 = whole[plane]
+        return found
+
     def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
         """Return the memory of one image in work (see `Backend.working_bytes`)."""
         if self._engine is not None:
             return self._engine.working_bytes(shape, bank, forest)
         return prod(shape) * (2 * 4 * len(bank.names) + 8 * forest.n_classes)
+
+    def slab_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest, slab: int, itemsize: int) -> int:
+        """Return the memory of a volume slab by slab (see `Backend.slab_bytes`); the plain twins hold all of it."""
+        if self._engine is not None:
+            return self._engine.slab_bytes(shape, bank, forest, slab, itemsize)
+        return prod(shape) * itemsize + self.working_bytes(shape, bank, forest)
 
 
 def _load_loops(package: str) -> dict[str, ModuleType]:

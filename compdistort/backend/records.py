@@ -201,3 +201,29 @@ class ImageObjects:
 
     labels: Int32
     values: Float64
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The label image of objects as runs: stretches of pixels in one row, in raster order.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ([planes,] rows, columns).
+    row_start : ndarray of shape (planes * rows + 1,), int64
+        Where the runs of each row begin in the other arrays.
+    start, end : ndarray of shape (n_runs,), int32
+        First column, and one more than the last.
+    owner : ndarray of shape (n_runs,), int32
+        Object of the run, 1..n_objects in raster order of the first pixel; 0 = dropped by a rule.
+    n_objects : int
+        Number of objects.
+    """
+
+    shape: tuple[int, ...]
+    row_start: NDArray[np.int64]
+    start: Int32
+    end: Int32
+    owner: Int32
+    n_objects: int

@@ -1,4 +1,4 @@
-"""Commands of a study: init, check, run, resume, status, report."""
+"""Commands of a study: init, check, steps, run, resume, status, report."""
 
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ _DEVICE = typer.Option(
     None, help="Engine: auto, cpu, numba, numpy, cuda or cuda:0,1; overrides COMPDISTORT_DEVICE and compute.device."
 )
 _FOREST = typer.Option(None, help=f"{FOREST_HELP} Overrides compute.forest.")
+_ALLOW_CODE = typer.Option(
+    False, "--allow-code", help="Let steps of the study run functions that its file names: read them first."
+)
 _THREADS = typer.Option(None, min=1, help="Threads; results do not depend on them.")
 
 
@@ -41,6 +44,7 @@ def check(
     device: str = _DEVICE,
     forest: str = _FOREST,
     settings: list[str] = _SET,
+    allow_code: bool = _ALLOW_CODE,
     progress: str = _PROGRESS,
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -49,7 +53,8 @@ def check(
     from compdistort.study_file import load_config  # noqa: PLC0415
 
     words = [] if forest is None else [f'compute.forest="{forest}"']
-    found = check_study(load_config(study, (*settings, *words), device), listener(progress))
+    config = load_config(study, (*settings, *words), device)
+    found = check_study(config, listener(progress), allow_code=allow_code)
     OutputState.emit(found, f"{study}: usable\n{found['text']}", as_json=as_json)
 
 
@@ -64,6 +69,7 @@ def run(
     threads: int = _THREADS,
     max_memory: str = typer.Option(None, help="Overrides compute.max_memory, e.g. 8GiB."),
     settings: list[str] = _SET,
+    allow_code: bool = _ALLOW_CODE,
     progress: str = _PROGRESS,
     fail_on: str = _FAIL_ON,
     as_json: bool = JSON_OPTION,
@@ -84,7 +90,12 @@ def run(
     config = load_config(study, (*settings, *words), device)
     folder = output or config.output.folder or study.with_suffix(SUFFIX)
     outcome = run_study(
-        config, folder, progress=listener(progress), stop=context.obj, text=study.read_text(encoding="utf-8")
+        config,
+        folder,
+        progress=listener(progress),
+        stop=context.obj,
+        text=study.read_text(encoding="utf-8"),
+        allow_code=allow_code,
     )
     return _finish(outcome, fail_on, as_json=as_json)
 
@@ -95,6 +106,7 @@ def resume(
     device: str = _DEVICE,
     forest: str = _FOREST,
     threads: int = _THREADS,
+    allow_code: bool = _ALLOW_CODE,
     progress: str = _PROGRESS,
     fail_on: str = _FAIL_ON,
     as_json: bool = JSON_OPTION,
@@ -104,9 +116,34 @@ def resume(
 
     _check_fail_on(fail_on)
     outcome = resume_study(
-        folder, progress=listener(progress), stop=context.obj, threads=threads, device=device, forest=forest
+        folder,
+        progress=listener(progress),
+        stop=context.obj,
+        threads=threads,
+        device=device,
+        forest=forest,
+        allow_code=allow_code,
     )
     return _finish(outcome, fail_on, as_json=as_json)
+
+
+def steps(
+    study: Path = _STUDY,
+    output: Path = typer.Option(..., "-o", "--output", help="Image or volume to write: TIFF, OME-Zarr, PNG."),
+    replicate: int = typer.Option(None, min=0, help="Number of a replicate; default: the raw image."),
+    device: str = _DEVICE,
+    settings: list[str] = _SET,
+    allow_code: bool = _ALLOW_CODE,
+    progress: str = _PROGRESS,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Write what the steps of a study make of its raw image: annotations and true objects are drawn on that."""
+    from compdistort.pipeline.steps_export import describe, export_steps  # noqa: PLC0415
+    from compdistort.study_file import load_config  # noqa: PLC0415
+
+    config = load_config(study, tuple(settings), device)
+    found = export_steps(config, output, listener(progress), replicate=replicate, allow_code=allow_code)
+    OutputState.emit(found, describe(found), as_json=as_json)
 
 
 def status(folder: Path = _FOLDER, as_json: bool = JSON_OPTION) -> None:
@@ -148,5 +185,5 @@ def _finish(outcome: Any, fail_on: str, *, as_json: bool) -> int:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (init, check, run, resume, status, report):
+    for command in (init, check, steps, run, resume, status, report):
         app.command()(command)

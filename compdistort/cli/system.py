@@ -58,10 +58,12 @@ def selftest(as_json: bool = JSON_OPTION) -> int:
 
 def demo(
     context: typer.Context,
-    kind: str = typer.Option("phase", help="phase (a plane) or lightsheet (a volume)."),
+    kind: str = typer.Option("phase", help="phase (a plane), lightsheet (a volume) or opt (projections)."),
     scene: str = typer.Option(None, help="Of phase: spheres (small, sparse; default) or confluent (large, dense)."),
     output: Path = typer.Option(Path("demo"), "-o", "--output", help="Folder to make."),
-    replicates: int = typer.Option(None, "-n", "--replicates", min=2, help="Replicates; default 100, of a volume 50."),
+    replicates: int = typer.Option(
+        None, "-n", "--replicates", min=2, help="Replicates; default 100, lightsheet 50, opt 30."
+    ),
     seed: int = typer.Option(1, min=0, help="Seed of scene, camera and replicates."),
     device: str = typer.Option(
         None, help="Engine: auto, cpu, numba, numpy, cuda or cuda:0,1; default: COMPDISTORT_DEVICE."
@@ -71,7 +73,7 @@ def demo(
     progress: str = typer.Option("auto", help="auto, bar, plain, json or none."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Simulate a micrograph or a volume with known truth, calibrate its camera, and run a whole study on it."""
+    """Simulate a micrograph, a volume or projections with known truth, calibrate the camera, and run a whole study."""
     from compdistort.pipeline.demo import run_demo  # noqa: PLC0415
     from compdistort.pipeline.verdicts import summarise, verdict_table  # noqa: PLC0415
 

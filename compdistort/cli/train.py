@@ -127,13 +127,17 @@ def segment(
     ] = None,
     max_size: Annotated[int, typer.Option("--max-size", help="Drop objects of more pixels; 0 = no limit.")] = 0,
     exclude_border: Annotated[bool, typer.Option("--exclude-border", help="Drop objects at the image border.")] = False,
+    max_memory: Annotated[
+        str, typer.Option("--max-memory", help="Volumes that need more are segmented slab by slab, with equal files.")
+    ] = "8GiB",
     device: Annotated[str | None, DEVICE_OPTION] = None,
     forest: Annotated[str, FOREST_OPTION] = "device",
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Segment an image with a trained classifier; print the number of objects and their total area."""
     # Imported here: `compdistort --help` must not load SciPy and the image codecs.
-    from compdistort.pipeline.training import SegmentOptions, segment_file  # noqa: PLC0415
+    from compdistort.pipeline.segmentation import SegmentOptions  # noqa: PLC0415
+    from compdistort.pipeline.training import segment_file  # noqa: PLC0415
     from compdistort.pipeline.training_words import describe_segmentation  # noqa: PLC0415
 
     options = SegmentOptions(
@@ -147,6 +151,7 @@ def segment(
         exclude_border=exclude_border,
         probability=probability,
         labels=labels_out,
+        max_memory=max_memory,
     )
     result = segment_file(image, model, out, options, chosen_device(device), forest)
     OutputState.emit(result, describe_segmentation(result), as_json=as_json)

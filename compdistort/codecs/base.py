@@ -5,33 +5,39 @@ A codec is a frozen dataclass: its repr is its constructor, its configuration is
 checks the result and brings it back to the scale of the raw image. What a codec takes from the data of an image without
 a search (the range of its grey levels) it takes anew from every image it is applied to.
 
+A codec that codes every plane by itself gives a `PlaneCoder`, so that volumes that do not fit into memory go through it
+plane by plane (`compdistort.codecs.planewise`); one that codes several planes together refuses.
+
 Ratios count 2 bytes a pixel of the raw image against every byte that the way back to 16 bit needs.
 """
 
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compdistort.backend.planes import PlaneReader
+from compdistort.codecs.plane_coder import PlaneCoder
 from compdistort.errors import CodecRangeError, ConfigError
+from compdistort.grey_levels import GreyLevels
 
 Image = NDArray[Any]
+Levels = Callable[[], GreyLevels]
+"""Counts the grey levels of the whole image; asked only by codecs that take something from them."""
 
 RAW_BYTES_PER_PIXEL = 2
-_REPORT = "this is a fault of the codec: report it with the image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodecResult:
-    """One image that went through a codec.
+class CodecOutcome:
+    """What a codec made of an image, without the image.
 
     Attributes
     ----------
-    decoded : ndarray of the image's shape, uint16 or float32
-        Decoded image on the raw scale, DN; float32 where the way back gives fractions.
     encoded_bytes : int
         Codestream and side information.
     ratio : float
@@ -40,10 +46,22 @@ class CodecResult:
         What was done, JSON: settings found in the data, links, ``reached`` where a ratio was wanted.
     """
 
-    decoded: Image
     encoded_bytes: int
     ratio: float
     record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecResult(CodecOutcome):
+    """One image that went through a codec: what `CodecOutcome` says of it, and the image.
+
+    Attributes
+    ----------
+    decoded : ndarray of the image's shape, uint16 or float32
+        Decoded image on the raw scale, DN; float32 where the way back gives fractions.
+    """
+
+    decoded: Image
 
 
 class Codec(Protocol):
@@ -66,6 +84,14 @@ class Codec(Protocol):
 
     def apply(self, image: Image) -> CodecResult:
         """Encode, decode and check an image, and bring it back to the raw scale."""
+        ...
+
+    def prepare_planes(self, planes: PlaneReader, levels: Levels) -> Self:
+        """Return what `prepare` returns of the whole volume; ConfigError where planes are coded together."""
+        ...
+
+    def plane_coder(self, planes: PlaneReader, levels: Levels) -> PlaneCoder:
+        """Return the way of a volume's planes, which are not read; ConfigError where planes are coded together."""
         ...
 
     def describe(self) -> str:
@@ -102,19 +128,46 @@ class ConfigCodec:
                 raise ConfigError(f"codec '{cls.codec_id}' has no setting '{key}'", hint)
         return cls(**settings)
 
+    def prepare_planes(self, planes: PlaneReader, levels: Levels) -> Self:
+        """Refuse a volume that is not in memory, unless the codec says how it codes every plane by itself.
+
+        Raises
+        ------
+        ConfigError
+            Always.
+        """
+        raise self._together(planes)
+
+    def plane_coder(self, planes: PlaneReader, levels: Levels) -> PlaneCoder:
+        """Refuse a volume that is not in memory, unless the codec says how it codes every plane by itself.
+
+        Raises
+        ------
+        ConfigError
+            Always.
+        """
+        raise self._together(planes)
+
+    def _together(self, planes: PlaneReader) -> ConfigError:
+        return ConfigError(
+            f"codec '{self.codec_id}' codes several planes together, and a volume of shape {planes.shape} that is read "
+            "plane by plane cannot go through it",
+            "raise compute.max_memory so that the volume is held as a whole, or leave the codec out",
+        )
+
 
 def _fields(cls: type[Any]) -> tuple[Any, ...]:
     return fields(cls)
 
 
-def check_image(codec_id: str, image: Image) -> None:
-    """Refuse what is no raw image, before anything is encoded.
+def check_image(codec_id: str, image: Image | PlaneReader) -> None:
+    """Refuse what is no raw image, before anything is read or encoded.
 
     Parameters
     ----------
     codec_id : str
         For the message.
-    image : ndarray of shape ([planes,] rows, columns)
+    image : ndarray of shape ([planes,] rows, columns), or PlaneReader
         Must be uint16 of shape (rows, columns) or (planes, rows, columns).
 
     Raises
@@ -124,55 +177,7 @@ def check_image(codec_id: str, image: Image) -> None:
     """
     if image.dtype != np.uint16:
         raise CodecRangeError(f"codec '{codec_id}' takes uint16 images, not {image.dtype}", "give the raw 16-bit image")
-    if image.ndim not in (2, 3) or image.size == 0:
+    if len(image.shape) not in (2, 3) or math.prod(image.shape) == 0:
         raise CodecRangeError(
             f"codec '{codec_id}' takes images and stacks, not shape {image.shape}", "give (planes,) rows, columns"
         )
-
-
-def make_result(
-    codec_id: str, image: Image, decoded: Image, encoded_bytes: int, record: dict[str, Any], *, lossless: bool = False
-) -> CodecResult:
-    """Check a decoded image and return it as a result.
-
-    Parameters
-    ----------
-    codec_id : str
-        For the message.
-    image : ndarray of shape ([planes,] rows, columns), uint16
-        What was encoded.
-    decoded : ndarray of shape ([planes,] rows, columns)
-        What came back.
-    encoded_bytes : int
-        Bytes stored.
-    record : dict
-        What was done.
-    lossless : bool
-        Demand equality to the bit.
-
-    Returns
-    -------
-    CodecResult
-
-    Raises
-    ------
-    CodecRangeError
-        If shape, type, range or (where promised) equality do not hold: some decoders fail silently.
-    """
-    if decoded.shape != image.shape or decoded.dtype not in (np.uint16, np.float32):
-        raise CodecRangeError(
-            f"codec '{codec_id}' decoded {decoded.dtype} of shape {decoded.shape} from shape {image.shape}", _REPORT
-        )
-    if decoded.dtype == np.float32 and not (decoded.min() >= 0 and decoded.max() <= 65535):
-        raise CodecRangeError(
-            f"codec '{codec_id}' decoded values {decoded.min():g} to {decoded.max():g}, outside 0 to 65535", _REPORT
-        )
-    if lossless and not np.array_equal(decoded, image):
-        raise CodecRangeError(f"codec '{codec_id}' is called lossless but changed the image", _REPORT)
-    ratio = RAW_BYTES_PER_PIXEL * image.size / encoded_bytes
-    return CodecResult(decoded=decoded, encoded_bytes=encoded_bytes, ratio=ratio, record=record)
-
-
-def planes_of(image: Image) -> Image:
-    """Return the planes of an image or stack, shape (planes, rows, columns)."""
-    return image if image.ndim == 3 else image[None]

@@ -1,15 +1,18 @@
 """Fewer bits a pixel and nothing else: the paper's "8 bit"."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
-from compdistort.codecs.base import CodecResult, ConfigCodec, Image, check_image, make_result
+from compdistort.backend.planes import PlaneReader
+from compdistort.codecs.base import Image, Levels, check_image
 from compdistort.codecs.depth_link import DepthLink
+from compdistort.codecs.plane_coder import PlaneCoder
+from compdistort.codecs.planewise import PlanewiseCodec
 from compdistort.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class BitDepth(ConfigCodec):
+class BitDepth(PlanewiseCodec):
     """Reduce 16 bit to 8, and bring it back to the raw scale.
 
     Attributes
@@ -51,35 +54,27 @@ class BitDepth(ConfigCodec):
         """The depth link."""
         return DepthLink.resolved(self.bits, self.camera_bits, self.range, self.rounding, self.inverse)
 
-    def prepare(self, raw: Image) -> Self:
+    def prepare_planes(self, planes: PlaneReader, levels: Levels) -> Self:
         """Return the codec itself: its range belongs to each image, so there is nothing to fix."""
-        check_image(self.codec_id, raw)
+        check_image(self.codec_id, planes)
         return self
 
-    def apply(self, image: Image) -> CodecResult:
-        """Reduce and restore an image.
-
-        Parameters
-        ----------
-        image : ndarray of shape (rows, columns) or (planes, rows, columns), uint16
-            Image, DN.
-
-        Returns
-        -------
-        CodecResult
-            One byte a pixel, and 0 to 4 bytes for the range.
+    def plane_coder(self, planes: PlaneReader, levels: Levels) -> PlaneCoder:
+        """Return the way of the planes: one byte a pixel, and 0 to 4 bytes for the range.
 
         Raises
         ------
         CodecRangeError
-            If the image is not uint16 or has another shape.
+            If the planes are not uint16 or have another shape.
         """
-        check_image(self.codec_id, image)
-        scale = self.link.scale(image)
-        codes = scale.reduce(image)
-        record: dict[str, Any] = {"codec": self.codec_id, "inverse": self.inverse, **scale.record(image)}
-        return make_result(self.codec_id, image, scale.restore(codes), codes.nbytes + scale.side_bytes, record)
+        check_image(self.codec_id, planes)
+        settings = {"codec": self.codec_id, "inverse": self.inverse}
+        return self.link.scale(levels).plane_coder(_store, settings)
 
     def describe(self) -> str:
         """Return the chain in words."""
         return f"{self.link.describe_forward()}; {self.link.describe_back()}"
+
+
+def _store(codes: Image) -> tuple[Image, int]:
+    return codes, codes.nbytes

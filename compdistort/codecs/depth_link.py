@@ -8,18 +8,18 @@ do. So the range of grey levels, the rounding and the inverse are each named, wi
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.codecs.base import Image
+from compdistort.codecs.base import Levels
+from compdistort.codecs.depth_scale import DepthScale
 from compdistort.errors import ConfigError
+from compdistort.grey_levels import N_LEVELS, GreyLevels
 
 ROUNDINGS = ("imagej", "floor", "round")
 INVERSES = ("exact", "naive255", "shift", "midpoint", "none")
 _RANGES = "full, minmax, display(low,high), percentile(p) or bits(n)"
-_VALUES = 65536
 _FORMS = {
     "full": r"full",
     "minmax": r"minmax",
@@ -27,51 +27,6 @@ _FORMS = {
     "percentile": r"percentile\((\d+(?:\.\d+)?)\)",
     "bits": r"bits\((\d+)\)",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DepthScale:
-    """The two tables of a depth link for one image.
-
-    Attributes
-    ----------
-    low, high : int
-        Grey levels, DN, that become the lowest and the highest code.
-    codes : ndarray of shape (65536,), uint8 or uint16
-        Code of every grey level.
-    levels : ndarray of shape (2**bits,), uint16 or float32
-        Grey level, DN, that every code comes back as; uint16 where all are whole.
-    step : float
-        Width, DN, of the grey levels that share a code.
-    side_bytes : int
-        Bytes that the way back needs beside the codes.
-    """
-
-    low: int
-    high: int
-    codes: NDArray[Any]
-    levels: NDArray[Any]
-    step: float
-    side_bytes: int
-
-    def reduce(self, image: Image) -> Image:
-        """Return the codes of an image."""
-        return np.take(self.codes, image)
-
-    def restore(self, codes: Image) -> Image:
-        """Return the image that codes come back as."""
-        return np.take(self.levels, codes)
-
-    def record(self, image: Image) -> dict[str, Any]:
-        """Return what was found in the image and done to it, as JSON."""
-        return {
-            "low_dn": self.low,
-            "high_dn": self.high,
-            "step_dn": self.step,
-            "clipped_low": int(np.count_nonzero(image < self.low)),
-            "clipped_high": int(np.count_nonzero(image > self.high)),
-            "side_bytes": self.side_bytes,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +68,7 @@ class DepthLink:
                 raise ConfigError(f"{key} = {value!r} is unknown", f"use {', '.join(known)}")
         policy, numbers = parse_range(self.range)
         low, high = numbers if policy == "display" else (0, 1)
-        if not low < high < _VALUES:
+        if not low < high < N_LEVELS:
             raise ConfigError(
                 f"range = {self.range!r} is empty or above 65535", "use display(low,high) with low < high"
             )
@@ -140,19 +95,19 @@ class DepthLink:
             inverse=inverse,
         )
 
-    def scale(self, image: Image) -> DepthScale:
+    def scale(self, counted: Levels) -> DepthScale:
         """Return the tables for one image; ``minmax`` and ``percentile`` are taken from it, stack-wide.
 
         Parameters
         ----------
-        image : ndarray of shape (rows, columns) or (planes, rows, columns), uint16
-            Image, DN.
+        counted : callable
+            Returns the `GreyLevels` of the image; called for ``minmax`` and ``percentile`` alone.
 
         Returns
         -------
         DepthScale
         """
-        low, high = self._limits(image)
+        low, high = self._limits(counted)
         codes = self._codes(low, high)
         levels = self._levels(low, high, codes)
         whole = bool((levels == np.rint(levels)).all())
@@ -193,12 +148,13 @@ class DepthLink:
             "none": "left on the scale of the code",
         }[self.inverse]
 
-    def _limits(self, image: Image) -> tuple[int, int]:
+    def _limits(self, counted: Levels) -> tuple[int, int]:
         policy, numbers = parse_range(self.range)
         if policy == "minmax":
-            return int(image.min()), int(image.max())
+            found = counted()
+            return found.minimum, found.maximum
         if policy == "percentile":
-            return _percentiles(image, numbers[0] / 200)
+            return _percentiles(counted(), numbers[0] / 200)
         if policy == "display":
             return int(numbers[0]), int(numbers[1])
         return 0, (1 << (int(numbers[0]) if policy == "bits" else self.camera_bits)) - 1
@@ -215,7 +171,7 @@ class DepthLink:
 
     def _codes(self, low: int, high: int) -> NDArray[np.int64]:
         levels, span = 1 << self.bits, high - low
-        above = np.maximum(np.arange(_VALUES, dtype=np.int64) - low, 0)
+        above = np.maximum(np.arange(N_LEVELS, dtype=np.int64) - low, 0)
         if not self._stretches(low, high):
             return np.minimum(above, span)
         if self.rounding == "imagej":
@@ -263,9 +219,7 @@ def parse_range(text: str) -> tuple[str, tuple[float, ...]]:
     raise ConfigError(f"range = {text!r} is unknown", f"use {_RANGES}")
 
 
-def _percentiles(image: Image, tail: float) -> tuple[int, int]:
+def _percentiles(found: GreyLevels, tail: float) -> tuple[int, int]:
     """Return the grey levels at the ranks `tail` and 1 - `tail` (0 to 1)."""
-    counts = np.cumsum(np.bincount(image.ravel(), minlength=_VALUES))
-    rank = math.floor(tail * (image.size - 1) + 0.5)
-    low = int(np.searchsorted(counts, rank, side="right"))
-    return low, int(np.searchsorted(counts, image.size - 1 - rank, side="right"))
+    rank = math.floor(tail * (found.size - 1) + 0.5)
+    return found.at_rank(rank), found.at_rank(found.size - 1 - rank)

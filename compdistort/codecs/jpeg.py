@@ -8,16 +8,11 @@ from typing import Any, ClassVar, Self
 import imagecodecs
 import numpy as np
 
-from compdistort.codecs.base import (
-    RAW_BYTES_PER_PIXEL,
-    CodecResult,
-    ConfigCodec,
-    Image,
-    check_image,
-    make_result,
-    planes_of,
-)
+from compdistort.backend.planes import PlaneReader
+from compdistort.codecs.base import RAW_BYTES_PER_PIXEL, Image, Levels, check_image
 from compdistort.codecs.depth_link import DepthLink
+from compdistort.codecs.plane_coder import PlaneCoder
+from compdistort.codecs.planewise import PlanewiseCodec
 from compdistort.codecs.ratio_search import RatioSearch, search_ratio
 from compdistort.errors import CodecRangeError, ConfigError
 
@@ -29,7 +24,7 @@ _SEARCH_PLANES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Jpeg(ConfigCodec):
+class Jpeg(PlanewiseCodec):
     """Baseline JPEG (grey, optimised Huffman tables), plane by plane.
 
     Attributes
@@ -91,13 +86,15 @@ class Jpeg(ConfigCodec):
         """The depth link."""
         return DepthLink.resolved(self.bits, self.camera_bits, self.range, self.rounding, self.inverse)
 
-    def prepare(self, raw: Image) -> Self:
+    def prepare_planes(self, planes: PlaneReader, levels: Levels) -> Self:
         """Return the codec with the quality that comes nearest to the wanted ratio on the raw image.
 
         Parameters
         ----------
-        raw : ndarray of shape (rows, columns) or (planes, rows, columns), uint16
-            Raw image, DN.
+        planes : PlaneReader
+            Raw image of shape (planes, rows, columns), uint16, DN; a few planes are read.
+        levels : callable
+            Counts its grey levels.
 
         Returns
         -------
@@ -109,14 +106,14 @@ class Jpeg(ConfigCodec):
         CodecRangeError
             If the image cannot be carried.
         """
-        _check_sides(raw)
+        _check_sides(planes)
         if self.quality is not None or self.ratio is None:
             return self
-        scale = self.link.scale(raw)
-        planes = planes_of(raw)
-        planes = planes[:: math.ceil(len(planes) / _SEARCH_PLANES)]
-        codes = scale.reduce(planes)
-        size = RAW_BYTES_PER_PIXEL * codes.size
+        scale = self.link.scale(levels)
+        n = planes.shape[0]
+        sample = range(0, n, math.ceil(n / _SEARCH_PLANES))
+        codes = [scale.reduce(planes.read_planes(z, z + 1)[0]) for z in sample]
+        size = RAW_BYTES_PER_PIXEL * sum(each.size for each in codes)
 
         def ratio_at(quality: float) -> float:
             return size / (sum(len(self._encode(plane, int(quality))) for plane in codes) + scale.side_bytes)
@@ -124,18 +121,8 @@ class Jpeg(ConfigCodec):
         found = search_ratio(ratio_at, 1, 100, self.ratio, rising=False, integer=True)
         return replace(self, quality=int(found.knob), search=found)
 
-    def apply(self, image: Image) -> CodecResult:
-        """Reduce, encode, decode and restore an image.
-
-        Parameters
-        ----------
-        image : ndarray of shape (rows, columns) or (planes, rows, columns), uint16
-            Image, DN.
-
-        Returns
-        -------
-        CodecResult
-            Its record tells the quality, the range of the depth link, and whether a wanted ratio was reached.
+    def plane_coder(self, planes: PlaneReader, levels: Levels) -> PlaneCoder:
+        """Return the way of the planes: reduced, encoded, decoded and restored.
 
         Raises
         ------
@@ -144,16 +131,16 @@ class Jpeg(ConfigCodec):
         ConfigError
             If no quality is fixed yet.
         """
-        _check_sides(image)
+        _check_sides(planes)
         if self.quality is None:
             raise ConfigError("codec 'jpeg' has no quality yet", "call prepare(raw) first")
-        scale = self.link.scale(image)
-        codes = scale.reduce(planes_of(image))
-        streams = [self._encode(plane, self.quality) for plane in codes]
-        restored = np.stack([scale.restore(_decode(s, p)) for s, p in zip(streams, codes, strict=True)])
-        size = sum(map(len, streams)) + scale.side_bytes
-        record = {**self._record(), **scale.record(image)}
-        return make_result(self.codec_id, image, restored.reshape(image.shape), size, record)
+        quality = self.quality
+
+        def store(codes: Image) -> tuple[Image, int]:
+            stream = self._encode(codes, quality)
+            return _decode(stream, codes), len(stream)
+
+        return self.link.scale(levels).plane_coder(store, self._record())
 
     def describe(self) -> str:
         """Return the chain in words."""
@@ -191,12 +178,12 @@ def _decode(stream: bytes, codes: Image) -> Image:
     return np.asarray(plane)
 
 
-def _check_sides(image: Image) -> None:
-    check_image(Jpeg.codec_id, image)
-    if max(image.shape[-2:]) > MAX_SIDE:
+def _check_sides(planes: PlaneReader) -> None:
+    check_image(Jpeg.codec_id, planes)
+    rows, columns = planes.shape[-2:]
+    if max(rows, columns) > MAX_SIDE:
         raise CodecRangeError(
-            f"codec 'jpeg' takes at most {MAX_SIDE} rows and columns, not {image.shape[-2]} x {image.shape[-1]}",
-            "crop the image",
+            f"codec 'jpeg' takes at most {MAX_SIDE} rows and columns, not {rows} x {columns}", "crop the image"
         )
 
 

@@ -16,6 +16,8 @@ GROUP = "compdistort.codecs"
 CODECS: dict[str, type[Codec]] = {cls.codec_id: cls for cls in (Identity, BitDepth, Jpeg)}
 """The built-in codecs by id."""
 
+_MEMBERS = ("codec_id", "from_config", "get_config", "prepare", "apply", "prepare_planes", "plane_coder", "describe")
+
 
 def codec_ids() -> tuple[str, ...]:
     """Return the ids of all codecs, built-in ones first."""
@@ -87,11 +89,7 @@ def _load(point: EntryPoint) -> type[Codec]:
         raise UnknownCodecError(
             f"codec '{point.name}' of package '{package}' cannot be imported ({error})", "install what it needs"
         ) from error
-    missing = [
-        name
-        for name in ("codec_id", "from_config", "get_config", "prepare", "apply", "describe")
-        if not hasattr(cls, name)
-    ]
+    missing = [name for name in _MEMBERS if not hasattr(cls, name)]
     if missing:
         raise UnknownCodecError(
             f"codec '{point.name}' of package '{package}' lacks {', '.join(missing)}", "update the package"

@@ -3,6 +3,7 @@
 Any two forests differ, also two on the same features with different seeds. That difference is the yardstick.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,13 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import Backend, FlatForest, Int32, SegmentRule
+from compdistort.backend.base import Backend, FilterBank, FlatForest, Int32, PlaneReader, Runs, SegmentRule
 from compdistort.features import FeatureSpec, build_bank
 from compdistort.forest.bins import FittedBins
 from compdistort.forest.grow import Recipe, grow, out_of_bag
-from compdistort.forest.rows import Rows
+from compdistort.forest.rows import Image, Picture, Rows
+from compdistort.forest.rows_on_disk import WORK_BYTES
 
-Image = NDArray[Any]
+Forests = tuple[FlatForest, FlatForest, FlatForest]
+Int64 = NDArray[np.int64]
+
+_SLABS = (64, 32, 16, 8, 4, 2)
+"""Planes of a volume on disk that are decided together: the first number that memory allows, else 1."""
 
 _SEEDS = 2**32
 
@@ -87,7 +93,7 @@ class Scenes:
 
     Attributes
     ----------
-    images : sequence of ndarray, each of shape ([planes,] rows, columns)
+    images : sequence of ndarray, each of shape ([planes,] rows, columns), or of PlaneReader
         uint8, uint16 or float32.
     spec : FeatureSpec
         Features.
@@ -95,12 +101,15 @@ class Scenes:
         From probability to objects.
     backend : Backend
         Engine.
+    most_bytes : int
+        Memory for a volume that is decided slab by slab.
     """
 
-    images: Sequence[Image]
+    images: Sequence[Picture]
     spec: FeatureSpec
     rule: SegmentRule
     backend: Backend[Any]
+    most_bytes: int = WORK_BYTES
 
 
 def compare_with_float(forest: FlatForest, bins: FittedBins, rows: Rows, recipe: Recipe, scenes: Scenes) -> BinsReport:
@@ -139,7 +148,7 @@ def compare_with_float(forest: FlatForest, bins: FittedBins, rows: Rows, recipe:
     )
 
 
-def mask_effect(forests: tuple[FlatForest, FlatForest, FlatForest], scenes: Scenes) -> MaskEffect:
+def mask_effect(forests: Forests, scenes: Scenes) -> MaskEffect:
     """Segment images with three forests and compare.
 
     Parameters
@@ -160,14 +169,18 @@ def mask_effect(forests: tuple[FlatForest, FlatForest, FlatForest], scenes: Scen
     """
     objects, area, changed = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(2, np.int64)
     for image in scenes.images:
-        masks, n_objects = _masks(image, forests, scenes)
+        bank = build_bank(scenes.spec, len(image.shape), image.shape)
+        if isinstance(image, np.ndarray):
+            n_objects, pixels, differ = _of_image(image, bank, forests, scenes)
+        else:
+            n_objects, pixels, differ = _of_volume(image, bank, forests, scenes)
         objects += n_objects
-        area += [np.count_nonzero(mask) for mask in masks]
-        changed += [np.count_nonzero(mask != masks[1]) for mask in (masks[0], masks[2])]
+        area += pixels
+        changed += differ
     total = area[[0, 2]] + area[1]
     overlap = 1 - changed / np.maximum(total, 1)  # 2 |A and B| = |A| + |B| - |A xor B|
     return MaskEffect(
-        pixels=sum(image.size for image in scenes.images),
+        pixels=sum(math.prod(image.shape) for image in scenes.images),
         objects=int(objects[0]),
         objects_by_float=int(objects[1]),
         objects_by_other_seed=int(objects[2]),
@@ -181,16 +194,58 @@ def mask_effect(forests: tuple[FlatForest, FlatForest, FlatForest], scenes: Scen
     )
 
 
-def _masks(image: Image, forests: tuple[FlatForest, ...], scenes: Scenes) -> tuple[list[NDArray[np.bool_]], list[int]]:
-    """Return the mask of every forest, and its number of objects."""
+def _of_image(
+    image: Image, bank: FilterBank, forests: Forests, scenes: Scenes
+) -> tuple[list[int], list[int], list[int]]:
+    """Return numbers of objects, their pixels, and the pixels that differ from the second mask."""
     backend, rule = scenes.backend, scenes.rule
-    features = backend.feature_stack(backend.to_device(image), build_bank(scenes.spec, image.ndim, image.shape))
+    features = backend.feature_stack(backend.to_device(image), bank)
     found: list[Int32] = []
     for forest in forests:
         probability = backend.forest_proba(features, forest)[rule.foreground]
         labels = backend.to_host(backend.label(backend.threshold(probability, rule), rule))
         found.append(labels.astype(np.int32, copy=False))
-    return [labels > 0 for labels in found], [int(labels.max(initial=0)) for labels in found]
+    masks = [labels > 0 for labels in found]
+    changed = [int(np.count_nonzero(mask != masks[1])) for mask in (masks[0], masks[2])]
+    areas = [int(np.count_nonzero(mask)) for mask in masks]
+    return [int(labels.max(initial=0)) for labels in found], areas, changed
+
+
+def _of_volume(
+    volume: PlaneReader, bank: FilterBank, forests: Forests, scenes: Scenes
+) -> tuple[list[int], list[int], list[int]]:
+    """Return the same of a volume that is decided slab by slab."""
+    found = [_runs(volume, bank, forest, scenes) for forest in forests]
+    spans = [_spans(runs) for runs in found]
+    areas = [int((end - start).sum()) for start, end in spans]
+    changed = [areas[k] + areas[1] - 2 * _shared(spans[k], spans[1]) for k in (0, 2)]
+    return [runs.n_objects for runs in found], areas, changed
+
+
+def _runs(volume: PlaneReader, bank: FilterBank, forest: FlatForest, scenes: Scenes) -> Runs:
+    backend, shape, itemsize = scenes.backend, volume.shape, volume.dtype.itemsize
+    fitting = (n for n in _SLABS if backend.slab_bytes(shape, bank, forest, n, itemsize) <= scenes.most_bytes)
+    return backend.volume_objects(volume, bank, forest, scenes.rule, next(fitting, 1))[0]
+
+
+def _spans(runs: Runs) -> tuple[Int64, Int64]:
+    """Return where the runs of objects begin and end in the flat volume; they are rising and apart."""
+    line = np.repeat(np.arange(runs.row_start.size - 1), np.diff(runs.row_start)) * runs.shape[-1]
+    kept = runs.owner > 0
+    return (line + runs.start)[kept], (line + runs.end)[kept]
+
+
+def _shared(one: tuple[Int64, Int64], other: tuple[Int64, Int64]) -> int:
+    """Return how many voxels lie in runs of both."""
+    begun = np.concatenate([[0], np.cumsum(other[1] - other[0])])
+
+    def before(place: Int64) -> Int64:
+        """Return how many voxels of the other runs lie before a place."""
+        at = np.searchsorted(other[0], place)
+        beyond = np.maximum(np.append(0, other[1])[at] - place, 0)  # of the run that the place lies in
+        return np.asarray(begun[at] - beyond, np.int64)
+
+    return int((before(one[1]) - before(one[0])).sum())
 
 
 def describe_bins(bins: dict[str, Any]) -> tuple[str, ...]:

@@ -69,11 +69,8 @@ def annotations_from_mask(
     >>> np.bincount(drawn.ravel()).tolist()
     [48, 8, 8]
     """
-    if prior not in PRIORS:
-        raise ConfigError(f"prior '{prior}' does not exist", f"use {' or '.join(PRIORS)}")
-    if samples < 2:
-        raise ConfigError(f"{samples} pixels cannot hold two classes", "draw 2 or more, better thousands")
-    _check_mask(mask, shape)
+    check_drawing(samples, prior)
+    check_mask(mask.shape, shape, int(np.count_nonzero(mask)), mask.size)
     draw = np.random.Generator(np.random.Philox([seed, image]))
     flat = mask.ravel()
     if prior == "natural":
@@ -87,11 +84,39 @@ def annotations_from_mask(
     return labels.reshape(shape)
 
 
-def _check_mask(mask: Bool, shape: tuple[int, ...]) -> None:
-    if mask.shape != tuple(shape):
-        sizes = [" x ".join(map(str, each)) for each in (mask.shape, shape)]
+def check_drawing(samples: int, prior: str) -> None:
+    """Refuse a prior that does not exist, and fewer than two pixels to draw.
+
+    Raises
+    ------
+    ConfigError
+        With the value.
+    """
+    if prior not in PRIORS:
+        raise ConfigError(f"prior '{prior}' does not exist", f"use {' or '.join(PRIORS)}")
+    if samples < 2:
+        raise ConfigError(f"{samples} pixels cannot hold two classes", "draw 2 or more, better thousands")
+
+
+def check_mask(found: tuple[int, ...], shape: tuple[int, ...], n_objects: int, n_pixels: int) -> None:
+    """Refuse a mask that belongs to another image, or holds one class only.
+
+    Parameters
+    ----------
+    found, shape : tuple of int
+        Shapes of the mask and of the image.
+    n_objects, n_pixels : int
+        Pixels of objects, and all pixels of the mask.
+
+    Raises
+    ------
+    AnnotationError
+        With what is wrong.
+    """
+    if tuple(found) != tuple(shape):
+        sizes = [" x ".join(map(str, each)) for each in (found, shape)]
         raise AnnotationError(f"mask: is {sizes[0]} pixels, the image is {sizes[1]}", "give the mask of the same field")
-    if not mask.any():
+    if not n_objects:
         raise AnnotationError("mask: holds no object", "give the mask of an image with objects, or leave the image out")
-    if mask.all():
+    if n_objects == n_pixels:
         raise AnnotationError("mask: is full, nothing is background", "mark objects only, 0 = background")

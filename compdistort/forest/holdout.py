@@ -3,6 +3,7 @@
 Neighbouring pixels share noise and structure, so a pixel whose neighbour was trained on is no test.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,9 @@ GAP_PX = 3
 
 MIN_TEST_PIXELS = 10
 """Fewest kept-back pixels of a class that say anything."""
+
+CANVAS_PX = 1 << 26
+"""Pixels that are drawn at a time to find what lies in the gap."""
 
 _SHARE, _MOST, _LEAST = 0.25, 0.4, 0.1
 
@@ -114,8 +118,24 @@ def _near(pixels: Annotated, test: Bool) -> Bool:
     near = np.zeros(test.size, np.bool_)
     for k in np.unique(pixels.image):
         here = pixels.image == k
-        place = pixels.place[here] - pixels.place[here].min(axis=0)
-        canvas = np.zeros(place.max(axis=0) + 1, np.uint8)
-        canvas[tuple(place[test[here]].T)] = 1
-        near[here] = ndimage.maximum_filter(canvas, size=2 * GAP_PX + 1, mode="constant")[tuple(place.T)] > 0
+        near[here] = _within_gap(pixels.place[here] - pixels.place[here].min(axis=0), test[here])
+    return near
+
+
+def _within_gap(place: Int64, test: Bool) -> Bool:
+    """Return the same of the pixels of one image, drawn on a canvas of some rows or planes at a time."""
+    extent = tuple(map(int, place.max(axis=0) + 1))
+    depth = max(1, CANVAS_PX // math.prod(extent[1:]))
+    near = np.zeros(test.size, np.bool_)
+    for start in range(0, extent[0], depth):
+        own = (place[:, 0] >= start) & (place[:, 0] < start + depth)
+        level = place[:, 0] - start + GAP_PX
+        canvas_depth = min(depth, extent[0] - start) + 2 * GAP_PX
+        drawn = test & (level >= 0) & (level < canvas_depth)
+        if not (own.any() and drawn.any()):
+            continue
+        canvas = np.zeros((canvas_depth, *extent[1:]), np.uint8)
+        canvas[level[drawn], *place[drawn, 1:].T] = 1
+        reached = ndimage.maximum_filter(canvas, size=2 * GAP_PX + 1, mode="constant")
+        near[own] = reached[level[own], *place[own, 1:].T] > 0
     return near

@@ -1,5 +1,6 @@
 """From images and annotations to training rows, with everything checked that can be wrong about them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import Backend, Float32, UInt8
+from compdistort.backend.base import Backend, Float32, PlaneReader, UInt8
 from compdistort.errors import AnnotationError, InputError
 from compdistort.features import FeatureSpec, build_bank, feature_names
 from compdistort.forest.classifier import MAX_CLASS_VALUE
 from compdistort.forest.holdout import Annotated
+from compdistort.forest.rows_on_disk import WORK_BYTES, rows_on_disk
+from compdistort.io.annotations import Strokes
 
 Image = NDArray[Any]
+Picture = Image | PlaneReader
+"""An image in memory, or a volume that is read a few planes at a time."""
 
 MIN_PIXELS = 5
 """Fewest annotated pixels of a class that a forest is trained on."""
@@ -46,15 +51,21 @@ class Rows:
 
 
 def collect_rows(
-    images: Sequence[Image], labels: Sequence[UInt8], spec: FeatureSpec, backend: Backend[Any], *, n_sample: int = 0
+    images: Sequence[Picture],
+    labels: Sequence[UInt8 | Strokes],
+    spec: FeatureSpec,
+    backend: Backend[Any],
+    *,
+    n_sample: int = 0,
+    most_bytes: int = WORK_BYTES,
 ) -> Rows:
-    """Return the features of every annotated pixel, computed on whole images.
+    """Return the features of every annotated pixel, equal to those of whole images.
 
     Parameters
     ----------
-    images : sequence of ndarray, each of shape ([planes,] rows, columns)
+    images : sequence of ndarray, each of shape ([planes,] rows, columns), or of PlaneReader
         uint8, uint16 or float32, all with the same number of axes.
-    labels : sequence of ndarray, each of the shape of its image, uint8
+    labels : sequence of ndarray, each of the shape of its image, uint8; or of Strokes
         0 = not annotated.
     spec : FeatureSpec
         Features.
@@ -62,6 +73,8 @@ def collect_rows(
         Engine.
     n_sample : int
         At most so many pixels of each image, evenly spaced in raster order, make `Rows.sample`.
+    most_bytes : int
+        Memory for a volume that is read a few planes at a time (see `rows_on_disk`).
 
     Returns
     -------
@@ -73,32 +86,35 @@ def collect_rows(
     InputError
         If a feature is not finite on an annotated pixel.
     """
-    features, places, values, owners, samples = [], [], [], [], []
-    for k, (image, label) in enumerate(zip(images, labels, strict=True)):
-        bank = build_bank(spec, image.ndim, image.shape)
-        where, flat = np.nonzero(label), np.flatnonzero(label)
-        spread = np.linspace(0, image.size - 1, min(n_sample, image.size)).astype(np.int64)
-        wanted = np.union1d(flat, spread)
-        found = backend.feature_rows(backend.to_device(image), bank, wanted)
-        features.append(found[np.searchsorted(wanted, flat)])
+    features, samples = [], []
+    drawn = [label if isinstance(label, Strokes) else Strokes.of(label) for label in labels]
+    for image, strokes in zip(images, drawn, strict=True):
+        size = math.prod(image.shape)
+        spread = np.linspace(0, size - 1, min(n_sample, size)).astype(np.int64)
+        wanted = np.union1d(strokes.flat, spread)
+        bank = build_bank(spec, len(image.shape), image.shape)
+        if isinstance(image, np.ndarray):
+            found = backend.feature_rows(backend.to_device(image), bank, wanted)
+        else:
+            found = rows_on_disk(image, bank, wanted, backend, most_bytes)
+        features.append(found[np.searchsorted(wanted, strokes.flat)])
         samples.append(found[np.searchsorted(wanted, spread)])
-        places.append(np.column_stack(where))
-        values.append(label[where])
-        owners.append(np.full(where[0].size, k))
     rows = np.concatenate(features)
     _check_finite(rows, spec)
     pixels = Annotated(
-        image=np.concatenate(owners), place=np.concatenate(places), value=np.concatenate(values).astype(np.uint8)
+        image=np.repeat(np.arange(len(drawn)), [strokes.flat.size for strokes in drawn]),
+        place=np.concatenate([strokes.place for strokes in drawn]),
+        value=np.concatenate([strokes.value for strokes in drawn]),
     )
     return Rows(features=rows, pixels=pixels, sample=np.concatenate(samples))
 
 
-def check_annotations(labels: Image, shape: tuple[int, ...], what: str = "annotations") -> UInt8:
-    """Return annotations as uint8, or say what is wrong with them.
+def check_annotations(labels: Image | Strokes, shape: tuple[int, ...], what: str = "annotations") -> Strokes:
+    """Return annotations as strokes, or say what is wrong with them.
 
     Parameters
     ----------
-    labels : ndarray of shape `shape`, any type
+    labels : ndarray of shape `shape`, any type; or Strokes
         Annotation values.
     shape : tuple of int
         Shape of the image.
@@ -107,7 +123,7 @@ def check_annotations(labels: Image, shape: tuple[int, ...], what: str = "annota
 
     Returns
     -------
-    ndarray of shape `shape`, uint8
+    Strokes
 
     Raises
     ------
@@ -119,6 +135,8 @@ def check_annotations(labels: Image, shape: tuple[int, ...], what: str = "annota
             f"{what}: are {_size(labels.shape)} pixels, the image is {_size(shape)}",
             "annotate the image itself, uncropped and unscaled",
         )
+    if isinstance(labels, Strokes):
+        return labels
     if labels.dtype.kind not in "uib":
         raise AnnotationError(f"{what}: hold {labels.dtype} values", "give whole numbers, 0 = not annotated")
     if labels.size and (int(labels.max()) > MAX_CLASS_VALUE or int(labels.min()) < 0):
@@ -127,7 +145,7 @@ def check_annotations(labels: Image, shape: tuple[int, ...], what: str = "annota
             f"{what}: hold the value {worst}",
             "give 0 = not annotated and class numbers 1 to 255 (a label image of single objects is no annotation)",
         )
-    return labels.astype(np.uint8)
+    return Strokes.of(labels.astype(np.uint8))
 
 
 def check_classes(values: UInt8) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from a forest of the same kind and seed that has not seen the pixels it is judge
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,34 +20,39 @@ from compdistort.forest.classifier import Classifier, foreground_index
 from compdistort.forest.grow import Recipe, grow, out_of_bag
 from compdistort.forest.holdout import split_blocks
 from compdistort.forest.report import Classes, HeldOut, TrainingReport, judge, weaknesses
-from compdistort.forest.rows import Image, Rows, check_annotations, check_classes, collect_rows
+from compdistort.forest.rows import Image, Picture, Rows, check_annotations, check_classes, collect_rows
+from compdistort.forest.rows_on_disk import WORK_BYTES
+from compdistort.io.annotations import Strokes
+
+Labels = Image | Strokes
 
 N_SAMPLE = 1 << 16
 """Pixels of an image from which the range of its features is taken, where they become codes."""
 
 
 def train_classifier(
-    images: Image | Sequence[Image],
-    labels: Image | Sequence[Image],
+    images: Picture | Sequence[Picture],
+    labels: Labels | Sequence[Labels],
     spec: FeatureSpec,
     preset: str,
     seed: int,
     backend: Backend[Any],
     *,
     foreground: int | None = None,
-    held_out: Image | Sequence[Image] | None = None,
+    held_out: Labels | Sequence[Labels] | None = None,
     class_names: Sequence[str] | None = None,
     balanced: bool = True,
     bins: str = "none",
     rule: SegmentRule | None = None,
+    most_bytes: int = WORK_BYTES,
 ) -> tuple[Classifier, TrainingReport]:
     """Train a random forest on sparse annotations.
 
     Parameters
     ----------
     images : ndarray of shape ([planes,] rows, columns), or sequence of such
-        uint8, uint16 or float32.
-    labels : ndarray or sequence of ndarray, of the shapes of the images
+        uint8, uint16 or float32. A volume may be a `PlaneReader`: a few planes of it are in memory at a time.
+    labels : ndarray or sequence of ndarray, of the shapes of the images; or Strokes
         0 = not annotated, 1 to 255 = class.
     spec : FeatureSpec
         Features, computed on whole images.
@@ -71,6 +77,8 @@ def train_classifier(
     rule : SegmentRule, optional
         How masks are made for that report; its class is replaced by `foreground`. Default: P >= 0.5, 8-connected in 2D,
         6-connected in 3D.
+    most_bytes : int
+        Memory for planes, features and masks of a volume that is read a few planes at a time; leaves no trace.
 
     Returns
     -------
@@ -92,18 +100,18 @@ def train_classifier(
     pictures = _as_list(images)
     drawn = _checked(labels, pictures, "annotations")
     classes = _classes(drawn, class_names, foreground)
-    test = None if held_out is None else _held_out_rows(held_out, drawn, pictures, spec, backend, classes)
+    collect = partial(collect_rows, pictures, spec=spec, backend=backend, most_bytes=most_bytes)
+    test = None if held_out is None else collect(_held_out(held_out, drawn, pictures, classes))
     recipe = Recipe(preset=preset, seed=seed, balanced=balanced)
-    rows = collect_rows(pictures, drawn, spec, backend, n_sample=0 if bins == NONE else N_SAMPLE)
+    rows = collect(drawn, n_sample=0 if bins == NONE else N_SAMPLE)
     fitted = None if bins == NONE else fit_bins(bins, rows.sample, rows.features, feature_names(spec))
     maps = None if fitted is None else fitted.maps
     estimator, forest = grow(rows, recipe, maps, oob=True)
     oob_error, oob_note = out_of_bag(estimator, rows)
-    if test is None:
-        quality, why_not = _judge_split(rows, recipe, maps, backend, classes)
-    else:
-        quality, why_not = _judge(forest, test, backend, classes, "given annotations that were not trained on"), ""
-    scenes = Scenes(images=pictures, spec=spec, rule=_rule_of(rule, classes, pictures[0].ndim), backend=backend)
+    quality, why_not = _judged(forest, test, rows, recipe, maps, backend, classes)
+    ndim = len(pictures[0].shape)
+    rule = _rule_of(rule, classes, ndim)
+    scenes = Scenes(images=pictures, spec=spec, rule=rule, backend=backend, most_bytes=most_bytes)
     report = TrainingReport(
         features=spec,
         image_dtype=pictures[0].dtype.name,
@@ -124,7 +132,7 @@ def train_classifier(
         class_names=classes.names,
         class_values=classes.values,
         foreground=classes.foreground,
-        ndim=pictures[0].ndim,
+        ndim=ndim,
         training=report.to_dict(),
     )
     return classifier, report
@@ -135,23 +143,23 @@ def _rule_of(rule: SegmentRule | None, classes: Classes, ndim: int) -> SegmentRu
     return replace(chosen, foreground=classes.foreground)
 
 
-def _as_list(images: Image | Sequence[Image]) -> list[Image]:
-    pictures = [images] if isinstance(images, np.ndarray) else list(images)
-    kinds = sorted({f"{picture.dtype} with {picture.ndim} axes" for picture in pictures})
+def _as_list(images: Picture | Sequence[Picture]) -> list[Picture]:
+    pictures = list(images) if isinstance(images, Sequence) else [images]
+    kinds = sorted({f"{picture.dtype} with {len(picture.shape)} axes" for picture in pictures})
     if len(kinds) != 1:
         raise ConfigError(f"training images are {' and '.join(kinds) or 'missing'}", "give images of one kind")
     return pictures
 
 
-def _checked(labels: Image | Sequence[Image], pictures: list[Image], what: str) -> list[UInt8]:
-    drawn = [labels] if isinstance(labels, np.ndarray) else list(labels)
+def _checked(labels: Labels | Sequence[Labels], pictures: list[Picture], what: str) -> list[Strokes]:
+    drawn = list(labels) if isinstance(labels, Sequence) else [labels]
     if len(drawn) != len(pictures):
         raise AnnotationError(f"{len(drawn)} {what} for {len(pictures)} images", "give one for each image, in order")
     return [check_annotations(a, p.shape, what) for a, p in zip(drawn, pictures, strict=True)]
 
 
-def _classes(drawn: list[UInt8], names: Sequence[str] | None, foreground: int | None) -> Classes:
-    values = check_classes(np.concatenate([labels[labels > 0] for labels in drawn]))
+def _classes(drawn: list[Strokes], names: Sequence[str] | None, foreground: int | None) -> Classes:
+    values = check_classes(np.concatenate([strokes.value for strokes in drawn]))
     if names is not None and len(names) != len(values):
         raise ConfigError(f"{len(names)} class names for {len(values)} annotated classes", "give one of each")
     return Classes(
@@ -186,13 +194,22 @@ def _judge(forest: FlatForest, rows: Rows, backend: Backend[Any], classes: Class
     return judge(class_probabilities(forest, rows, backend), rows.pixels.value, classes, source)
 
 
-def _judge_split(
-    rows: Rows, recipe: Recipe, bins: FeatureBins | None, backend: Backend[Any], classes: Classes
+def _judged(
+    forest: FlatForest,
+    test: Rows | None,
+    rows: Rows,
+    recipe: Recipe,
+    bins: FeatureBins | None,
+    backend: Backend[Any],
+    classes: Classes,
 ) -> tuple[HeldOut | None, str]:
-    """Judge a forest that was trained without some squares of the annotations; say why where that is impossible.
+    """Judge a forest on given annotations; without them one that was trained without some squares of the annotations.
 
-    Bins are those of all annotations: they hold the range of the features, and nothing of the classes.
+    Say why where that is impossible. Bins are those of all annotations: they hold the range of the features, and
+    nothing of the classes.
     """
+    if test is not None:
+        return _judge(forest, test, backend, classes, "given annotations that were not trained on"), ""
     split = split_blocks(rows.pixels, recipe.seed)
     if split is None:
         return (
@@ -207,17 +224,11 @@ def _judge_split(
     return _judge(first, rows.take(split.test), backend, classes, source), ""
 
 
-def _held_out_rows(
-    held_out: Image | Sequence[Image],
-    drawn: list[UInt8],
-    pictures: list[Image],
-    spec: FeatureSpec,
-    backend: Backend[Any],
-    classes: Classes,
-) -> Rows:
-    """Return the rows of given held-out annotations, without pixels that are trained on."""
-    given = _checked(held_out, pictures, "held-out annotations")
-    return collect_rows(pictures, untrained(given, drawn, classes.values), spec, backend)
+def _held_out(
+    held_out: Labels | Sequence[Labels], drawn: list[Strokes], pictures: list[Picture], classes: Classes
+) -> list[Strokes]:
+    """Return given held-out annotations, without pixels that are trained on."""
+    return _untrained(_checked(held_out, pictures, "held-out annotations"), drawn, classes.values)
 
 
 def untrained(given: Sequence[UInt8], drawn: Sequence[UInt8], values: tuple[int, ...]) -> list[UInt8]:
@@ -239,8 +250,16 @@ def untrained(given: Sequence[UInt8], drawn: Sequence[UInt8], values: tuple[int,
     AnnotationError
         If no pixel is left, or one has a value that is not trained on.
     """
-    kept = [np.where(trained > 0, np.uint8(0), other) for trained, other in zip(drawn, given, strict=True)]
-    found = {int(value) for labels in kept for value in np.unique(labels)} - {0}
+    free = _untrained([Strokes.of(each) for each in given], [Strokes.of(each) for each in drawn], values)
+    return [strokes.labels for strokes in free]
+
+
+def _untrained(given: Sequence[Strokes], drawn: Sequence[Strokes], values: tuple[int, ...]) -> list[Strokes]:
+    kept = [
+        other.take(~np.isin(other.flat, trained.flat, assume_unique=True))
+        for trained, other in zip(drawn, given, strict=True)
+    ]
+    found = {int(value) for strokes in kept for value in np.unique(strokes.value)}
     if not found:
         raise AnnotationError(
             "held-out annotations: no pixel of them is free of training annotations", "annotate other pixels"

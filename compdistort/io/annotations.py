@@ -1,14 +1,72 @@
 """Reading sparse annotations: a label image in which 0 means "not annotated"."""
 
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compdistort.backend.base import UInt8
 from compdistort.errors import AnnotationError
 from compdistort.io.images import Crop, read_image
+from compdistort.io.planes import groups
+from compdistort.io.volume import Volume, open_volume
 
 MAX_VALUE = 255
+
+MOST_STROKES = 1 << 26
+"""Most annotated voxels that are taken from a volume read plane by plane (600 MB of them)."""
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strokes:
+    """Annotations of an image as the annotated pixels alone.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of the image, ([planes,] rows, columns).
+    flat : ndarray of shape (n_pixels,), int64
+        Annotated pixels in raster order, as indices into the flat image.
+    value : ndarray of shape (n_pixels,), uint8
+        Their annotation values, 1 to 255.
+
+    Examples
+    --------
+    >>> strokes = Strokes.of(np.array([[0, 2], [1, 0]], np.uint8))
+    >>> strokes.flat.tolist(), strokes.value.tolist(), strokes.place.tolist()
+    ([1, 2], [2, 1], [[0, 1], [1, 0]])
+    """
+
+    shape: tuple[int, ...]
+    flat: Int64
+    value: UInt8
+
+    @classmethod
+    def of(cls, labels: UInt8) -> Self:
+        """Return the strokes of a label image of shape ([planes,] rows, columns), 0 = not annotated."""
+        flat = np.flatnonzero(labels)
+        return cls(shape=labels.shape, flat=flat, value=labels.reshape(-1)[flat])
+
+    @property
+    def place(self) -> Int64:
+        """Where the pixels are: int64 of shape (n_pixels, n_axes)."""
+        return np.column_stack(np.unravel_index(self.flat, self.shape)).astype(np.int64, copy=False)
+
+    @property
+    def labels(self) -> UInt8:
+        """The label image: uint8 of shape `shape`, 0 = not annotated."""
+        dense = np.zeros(prod(self.shape), np.uint8)
+        dense[self.flat] = self.value
+        return dense.reshape(self.shape)
+
+    def take(self, chosen: NDArray[np.bool_]) -> "Strokes":
+        """Return the chosen pixels; `chosen` is bool of shape (n_pixels,)."""
+        return Strokes(shape=self.shape, flat=self.flat[chosen], value=self.value[chosen])
 
 
 def read_annotations(path: Path | str, image_shape: tuple[int, ...], crop: Crop | None = None) -> UInt8:
@@ -39,19 +97,81 @@ def read_annotations(path: Path | str, image_shape: tuple[int, ...], crop: Crop 
     labels = read_image(path, kind="labels")
     if crop is not None and labels.shape != tuple(image_shape):
         labels = read_image(path, kind="labels", crop=crop)
-    if labels.shape != tuple(image_shape):
+    _check_shape(path, labels.shape, image_shape)
+    if labels.size:
+        _check_values(path, labels)
+    _check_any(path, bool(labels.any()))
+    return labels.astype(np.uint8)
+
+
+def read_strokes(path: Path | str, image_shape: tuple[int, ...], crop: Crop | None = None) -> Strokes:
+    """Read annotations drawn on a volume, a few planes at a time.
+
+    Parameters
+    ----------
+    path : Path or str
+        Any volume that `open_volume` opens.
+    image_shape : tuple of int
+        Shape of the volume they belong to, (planes, rows, columns), after its crop.
+    crop : sequence of (start, stop), optional
+        Crop of the volume.
+
+    Returns
+    -------
+    Strokes
+
+    Raises
+    ------
+    ImageFormatError
+        If it is no label volume.
+    AnnotationError
+        If shape or values cannot be annotations of this volume, or more than `MOST_STROKES` voxels are annotated.
+    """
+    with open_volume(path, kind="labels") as volume:
+        if crop is None or volume.shape == tuple(image_shape):
+            return _strokes(path, volume, image_shape)
+    with open_volume(path, kind="labels", crop=crop) as volume:
+        return _strokes(path, volume, image_shape)
+
+
+def _strokes(path: Path | str, volume: Volume, image_shape: tuple[int, ...]) -> Strokes:
+    _check_shape(path, volume.shape, image_shape)
+    flat, value, found = [np.zeros(0, np.int64)], [np.zeros(0, np.uint8)], 0
+    for start, stop in groups(0, volume.shape[0]):
+        labels = volume.read_planes(start, stop)
+        _check_values(path, labels)
+        here = np.flatnonzero(labels)
+        found += here.size
+        if found > MOST_STROKES:
+            raise AnnotationError(
+                f"{path}: more than {MOST_STROKES} voxels are annotated in planes 0 to {stop - 1}",
+                "draw strokes, not every voxel of a volume that does not fit into memory",
+            )
+        flat.append(here + start * volume.shape[1] * volume.shape[2])
+        value.append(labels.reshape(-1)[here].astype(np.uint8))
+    _check_any(path, found > 0)
+    return Strokes(shape=volume.shape, flat=np.concatenate(flat), value=np.concatenate(value))
+
+
+def _check_shape(path: Path | str, shape: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
+    if shape != tuple(image_shape):
         raise AnnotationError(
-            f"{path}: annotations are {_size(labels.shape)} pixels, the image is {_size(image_shape)}",
+            f"{path}: annotations are {_size(shape)} pixels, the image is {_size(image_shape)}",
             "annotate the image itself, uncropped and unscaled",
         )
-    if labels.size and int(labels.max()) > MAX_VALUE:
+
+
+def _check_values(path: Path | str, labels: NDArray[Any]) -> None:
+    if int(labels.max()) > MAX_VALUE:
         raise AnnotationError(
             f"{path}: holds the value {int(labels.max())}",
             "give 0 = not annotated and class numbers 1 to 255 (a label image of single objects is no annotation)",
         )
-    if not labels.any():
+
+
+def _check_any(path: Path | str, annotated: bool) -> None:
+    if not annotated:
         raise AnnotationError(f"{path}: no pixel is annotated", "draw some pixels of every class, 0 = not annotated")
-    return labels.astype(np.uint8)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Reading and writing images: one door for TIFF, PNG, npy and OME-Zarr, with one set of rules.
+"""Reading and writing images: one door for TIFF, PNG, npy, HDF5 and OME-Zarr, with one set of rules.
 
 Every refusal is an `ImageFormatError` of one line that names the file, the value and the remedy.
 """
@@ -11,10 +11,21 @@ import numpy as np
 
 from compdistort.errors import ConfigError, ImageFormatError
 from compdistort.io.files import atomic_path, resource_errors, sha256_file
-from compdistort.io.names import TIFF_SUFFIXES, file_format, is_zarr, plane_files
-from compdistort.io.pixels import DEFAULT_MAX_BYTES, KINDS, Crop, Image, Kind, check_pixels, crop_image, parse_crop
+from compdistort.io.names import HDF5_SUFFIXES, TIFF_SUFFIXES, file_format, is_zarr, plane_files, split_dataset
+from compdistort.io.pixels import (
+    DEFAULT_MAX_BYTES,
+    KINDS,
+    Crop,
+    Image,
+    Kind,
+    check_pixels,
+    check_size,
+    crop_image,
+    parse_crop,
+)
 from compdistort.io.png_npy import read_npy, read_png, write_png
 from compdistort.io.tiff import read_tiff, write_tiff
+from compdistort.io.volume import open_volume
 
 __all__ = [
     "DEFAULT_MAX_BYTES",
@@ -36,7 +47,7 @@ __all__ = [
 WRITABLE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".zarr")
 """What `write_image` can write."""
 _FORMATS = {**dict.fromkeys(TIFF_SUFFIXES, "TIFF"), ".png": "PNG", ".npy": "npy"}
-_USE = "use TIFF, PNG, npy, an OME-Zarr folder or a folder of TIFF files"
+_USE = "use TIFF, PNG, npy, HDF5, an OME-Zarr folder or a folder of TIFF files"
 
 
 def read_image(
@@ -53,7 +64,8 @@ def read_image(
     ----------
     path : Path or str
         TIFF, OME-TIFF, PNG, npy, OME-Zarr 0.4 or 0.5 folder, or a folder of TIFF files (one plane each, in the order of
-        their names, numbers compared as numbers).
+        their names, numbers compared as numbers). A volume in an HDF5 file is named as ``FILE.h5::DATASET``, or as
+        ``FILE.h5`` where it is the only one.
     kind : {"raw", "labels", "mask", "any"}
         Purpose: ``raw`` wants uint16, ``labels`` whole numbers >= 0, ``mask`` two values (returned as bool), ``any``
         takes every plain number. Nothing is converted on a guess.
@@ -74,7 +86,7 @@ def read_image(
     ImageFormatError
         Missing, damaged, lying, colour, NaN, or of the wrong kind.
     ResourceError
-        If the file may not be read, or memory runs out.
+        If the file may not be read, the image takes more than `max_bytes`, or memory runs out.
     """
     path = Path(path)
     if kind not in KINDS:
@@ -149,6 +161,9 @@ def write_ome_zarr(
 def _read(path: Path, kind: Kind, page: int | None, max_bytes: int) -> Image:
     if path.is_dir():
         return _read_folder(path, kind, page, max_bytes)
+    file, dataset = split_dataset(path)
+    if file.suffix.lower() in HDF5_SUFFIXES:
+        return _read_hdf5(file, dataset, kind, page, max_bytes)
     found = file_format(path, _FORMATS, _USE)
     numbers = kind in ("labels", "mask")
     if found == "TIFF":
@@ -161,6 +176,15 @@ def _read(path: Path, kind: Kind, page: int | None, max_bytes: int) -> Image:
     return _choose(path, image, page)
 
 
+def _read_hdf5(path: Path, dataset: str | None, kind: Kind, page: int | None, max_bytes: int) -> Image:
+    """Read a volume, or a plane of it, of an HDF5 file; in labels and masks chunks that were never written are 0."""
+    with open_volume(path, dataset=dataset, kind="labels" if kind == "mask" else kind, max_bytes=max_bytes) as volume:
+        _check_page(path, page, volume.shape[0])
+        first, last = (0, volume.shape[0]) if page is None else (page, page + 1)
+        check_size(path, (last - first, *volume.shape[1:]), volume.dtype, None, max_bytes)
+        return volume.read_planes(first, last)
+
+
 def _read_folder(path: Path, kind: Kind, page: int | None, max_bytes: int) -> Image:
     if is_zarr(path):
         from compdistort.io import ome_zarr  # noqa: PLC0415  zarr takes half a second to import
@@ -169,10 +193,8 @@ def _read_folder(path: Path, kind: Kind, page: int | None, max_bytes: int) -> Im
     files = plane_files(path)
     if not files:
         raise ImageFormatError(f"{path}: holds neither TIFF files nor an OME-Zarr image", _USE)
-    if page is not None:
-        if not 0 <= page < len(files):
-            raise ImageFormatError(f"{path}: has no page {page}", f"choose one from 0 to {len(files) - 1}")
-        files = [files[page]]
+    _check_page(path, page, len(files))
+    files = files if page is None else [files[page]]
     parts: list[Image] = []
     for file in files:
         left = max_bytes - sum(part.nbytes for part in parts)
@@ -186,12 +208,14 @@ def _read_folder(path: Path, kind: Kind, page: int | None, max_bytes: int) -> Im
 
 
 def _choose(path: Path, image: Image, page: int | None) -> Image:
-    if page is None:
-        return image
     planes = image if image.ndim == 3 else image[None]
-    if not 0 <= page < len(planes):
-        raise ImageFormatError(f"{path}: has no page {page}", f"choose one from 0 to {len(planes) - 1}")
-    return np.asarray(planes[page])
+    _check_page(path, page, len(planes))
+    return image if page is None else np.asarray(planes[page])
+
+
+def _check_page(path: Path, page: int | None, pages: int) -> None:
+    if page is not None and not 0 <= page < pages:
+        raise ImageFormatError(f"{path}: has no page {page}", f"choose one from 0 to {pages - 1}")
 
 
 def _join(files: Sequence[Path], parts: Sequence[Image]) -> Image:

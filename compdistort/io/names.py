@@ -10,10 +10,14 @@ from pathlib import Path
 from compdistort.errors import ImageFormatError
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5", ".nxs")
+INSIDE = "::"
+"""Between the path of an HDF5 file and the name of a dataset in it."""
 _MAGIC = {
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"\x89PNG": "PNG", b"\x93NUM": "npy",
     b"\x89HDF": "HDF5",
 }  # fmt: skip
+_DATASET = re.compile(rf"(.*?(?:{'|'.join(map(re.escape, HDF5_SUFFIXES))})){INSIDE}(.+)", re.IGNORECASE | re.DOTALL)
 
 
 def file_format(path: Path, suffixes: Mapping[str, str], use: str) -> str:
@@ -55,6 +59,44 @@ def file_format(path: Path, suffixes: Mapping[str, str], use: str) -> str:
             f"{path}: is named as {named} but {really}", "give it the suffix of what it holds, or get the file again"
         )
     return named
+
+
+def split_dataset(path: Path | str) -> tuple[Path, str | None]:
+    """Return the file of a path, and the dataset in it that the path names as ``FILE.h5::DATASET``.
+
+    Parameters
+    ----------
+    path : Path or str
+        Path of a file or folder; only behind the suffix of an HDF5 file does ``::`` end it.
+
+    Returns
+    -------
+    Path
+        The file.
+    str or None
+        Name of the dataset; None where the path names none.
+
+    Examples
+    --------
+    >>> split_dataset("masks/all.h5::volume/labels")
+    (PosixPath('masks/all.h5'), 'volume/labels')
+    >>> split_dataset("masks/all.h5"), split_dataset("a::b.tif")
+    ((PosixPath('masks/all.h5'), None), (PosixPath('a::b.tif'), None))
+    """
+    found = _DATASET.fullmatch(str(path))
+    return (Path(path), None) if found is None else (Path(found[1]), found[2])
+
+
+def short_name(path: Path | str) -> str:
+    """Return the name of a file without its folders, and of the dataset in it that the path names.
+
+    Examples
+    --------
+    >>> short_name("masks/all.h5::volume/labels"), short_name("masks/a.tif")
+    ('all.h5::volume/labels', 'a.tif')
+    """
+    file, dataset = split_dataset(path)
+    return file.name if dataset is None else f"{file.name}{INSIDE}{dataset}"
 
 
 def is_zarr(path: Path) -> bool:

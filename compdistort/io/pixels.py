@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.errors import ImageFormatError
+from compdistort.errors import ImageFormatError, ImageTooLargeError
 
 Kind = Literal["raw", "labels", "mask", "any"]
 Crop = Sequence[tuple[int, int]]
@@ -43,7 +43,9 @@ def check_size(path: Path, shape: Sequence[int], dtype: np.dtype[Any], stored: i
     Raises
     ------
     ImageFormatError
-        No pixels, not 2 or 3 axes, a type that holds no plain numbers, more than 10^4 x the file, above the limit.
+        No pixels, not 2 or 3 axes, a type that holds no plain numbers, more than 10^4 x the file.
+    ImageTooLargeError
+        Above the limit; it is an ImageFormatError too, and a ResourceError.
     """
     size = " x ".join(str(n) for n in shape)
     if dtype.kind not in "buif":
@@ -62,7 +64,7 @@ def check_size(path: Path, shape: Sequence[int], dtype: np.dtype[Any], stored: i
             "the header is damaged: get the file again",
         )
     if wanted > max_bytes:
-        raise ImageFormatError(
+        raise ImageTooLargeError(
             f"{path}: {size} {dtype} pixels take {wanted} bytes, above the limit of {max_bytes}",
             "crop the image or raise the memory limit",
         )

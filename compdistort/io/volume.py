@@ -10,6 +10,7 @@ import numpy as np
 
 from compdistort.errors import ConfigError, ImageFormatError
 from compdistort.io.files import decoding_errors, resource_errors
+from compdistort.io.names import split_dataset
 from compdistort.io.pixels import Crop, Image, Kind, check_crop, check_pixels, check_size
 from compdistort.io.volume_formats import open_source
 from compdistort.io.volume_source import AGAIN, Shape, Source, Span
@@ -180,8 +181,8 @@ def open_volume(
         Multi-page TIFF, ImageJ stack, OME-TIFF, HDF5, npy, OME-Zarr 0.4 or 0.5 folder, or a folder of TIFF files (one
         plane each, in the order of their names, numbers compared as numbers, none missing).
     dataset : str, optional
-        HDF5: name of the dataset, needed if there are several of three axes. OME-Zarr: path of the array, default the
-        finest.
+        HDF5: name of the dataset, needed if there are several of three axes; the path may name it instead, as
+        ``FILE.h5::DATASET``. OME-Zarr: path of the array, default the finest.
     crop : sequence of (start, stop), optional
         ``((z0, z1), (y0, y1), (x0, x1))`` or ``((y0, y1), (x0, x1))``; what lies outside is not kept in memory.
     kind : {"raw", "labels", "any"}
@@ -203,7 +204,10 @@ def open_volume(
     ResourceError
         If the file may not be read, or memory runs out.
     """
-    path = Path(path)
+    path, inside = split_dataset(path)
+    if inside is not None and dataset is not None:
+        raise ConfigError(f"{path}: two data sets are named, {inside!r} and {dataset!r}", "name one")
+    dataset = inside if dataset is None else dataset
     if kind not in VOLUME_KINDS:
         raise ConfigError(f"volume kind '{kind}' does not exist", f"use one of {', '.join(VOLUME_KINDS)}")
     with resource_errors(path), decoding_errors(path, "be opened", AGAIN):

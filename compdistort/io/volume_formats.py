@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from compdistort.errors import ConfigError, ImageFormatError
-from compdistort.io.names import TIFF_SUFFIXES, check_sequence, file_format, is_zarr, plane_files
+from compdistort.io.names import HDF5_SUFFIXES, TIFF_SUFFIXES, check_sequence, file_format, is_zarr, plane_files
 from compdistort.io.png_npy import npy_header
 from compdistort.io.volume_source import FlatSource, Shape, Source, check_volume, choose
 
-HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5", ".nxs")
+__all__ = ["HDF5_SUFFIXES", "open_source"]
+
 _FORMATS = {**dict.fromkeys(TIFF_SUFFIXES, "TIFF"), **dict.fromkeys(HDF5_SUFFIXES, "HDF5"), ".npy": "npy"}
 _USE = "use TIFF, OME-TIFF, HDF5, npy, an OME-Zarr folder or a folder of one TIFF a plane"
 

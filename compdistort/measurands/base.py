@@ -1,7 +1,7 @@
 """What is predicted of an image, in general: parameters of its objects, totals, and how both follow from a table."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +82,7 @@ class Total:
     step : float
         Smallest difference of two values; 0 where there is none.
     decides : bool
-        Whether a verdict may rest on it: a total that follows from two others does not.
+        Whether a verdict may rest on it: a total that follows from two others does not, nor the size of the organ.
     length : str
         Unit of length.
     """
@@ -101,6 +101,27 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Further:
+    """What is predicted of an image beside the totals of its objects (see `compdistort.measurands.further`).
+
+    Attributes
+    ----------
+    thresholds : tuple of float
+        Further levels of the probability: the totals of the objects that each gives.
+    organ_excludes : int or None
+        Annotation value of the class that is not the organ; None: no organ is measured.
+    """
+
+    thresholds: tuple[float, ...] = ()
+    organ_excludes: int | None = None
+
+    @property
+    def passes(self) -> int:
+        """How often an image is segmented and measured, the first time included."""
+        return 1 + len(self.thresholds) + (self.organ_excludes is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurands:
     """What is predicted of an image and its objects.
 
@@ -112,8 +133,8 @@ class Measurands:
         Columns of the object table that a backend measures.
     parameters : tuple of Parameter
         What is predicted of every object.
-    totals : tuple of Total
-        What is predicted of the image.
+    table_totals : tuple of Total
+        What is predicted of the image, and follows from the table of its objects; the second is their size together.
     size : str
         The parameter that says how large an object is.
     centre : tuple of str
@@ -121,17 +142,28 @@ class Measurands:
     of_table : callable
         From a table of `columns` to one of `parameters`.
     of_image : callable
-        From a table of `parameters` to `totals`.
+        From a table of `parameters` to `table_totals`.
+    further : Further
+        What else is predicted of the image.
+    further_totals : tuple of Total
+        The totals that this gives.
     """
 
     ndim: int
     columns: tuple[str, ...]
     parameters: tuple[Parameter, ...]
-    totals: tuple[Total, ...]
+    table_totals: tuple[Total, ...]
     size: str
     centre: tuple[str, ...]
     of_table: Callable[[Float64], Float64]
     of_image: Callable[[Float64], tuple[float, ...]]
+    further: Further = Further()
+    further_totals: tuple[Total, ...] = ()
+
+    @property
+    def totals(self) -> tuple[Total, ...]:
+        """All that is predicted of the image: first what follows from the table of its objects."""
+        return self.table_totals + self.further_totals
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,7 +177,7 @@ class Measurands:
 
     @property
     def derived(self) -> frozenset[str]:
-        """Names of the totals that follow from others."""
+        """Names of the totals that no verdict rests on."""
         return frozenset(total.name for total in self.totals if not total.decides)
 
     def index(self, name: str) -> int:
@@ -191,11 +223,33 @@ class Measurands:
         """Return the centres of mass, shape (n_objects, len(centre)), in the unit of length."""
         return self.parameters_of(values)[:, [self.index(name) for name in self.centre]]
 
-    def totals_of(self, values: Float64) -> Float64:
-        """Return the totals of an image from its object table, shape (len(totals),)."""
-        return np.array(self.of_image(self.parameters_of(values)), np.float64)
+    def totals_of(self, values: Float64, further: Sequence[float] = ()) -> Float64:
+        """Return the totals of an image.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_objects, len(columns)) or (n_objects, len(parameters)), float64
+            Its object table.
+        further : sequence of float
+            Its `further_totals`, which do not follow from that table.
+
+        Returns
+        -------
+        ndarray of shape (len(totals),), float64
+
+        Raises
+        ------
+        InputError
+            If there are not as many further ones as `further_totals` names.
+        """
+        if len(further) != len(self.further_totals):
+            raise InputError(
+                f"{len(further)} further totals were given", f"{len(self.further_totals)} are predicted of an image"
+            )
+        return np.array([*self.of_image(self.parameters_of(values)), *further], np.float64)
 
 
+ORGAN, LOAD = "organ", "load"
 TOTAL_MEANINGS = {
     "N": "number of objects",
     "A": "total area",
@@ -203,8 +257,37 @@ TOTAL_MEANINGS = {
     "V": "total volume",
     "SA": "total surface area",
     "mean_volume": "mean volume",
+    ORGAN: "size of the organ",
+    LOAD: "load (objects' share of the organ)",
 }
 """Every total in words."""
+
+AT = "@"
+"""Between the name of a total and the further threshold that it is of."""
+
+
+def at_threshold(name: str, threshold: float) -> str:
+    """Return the name of a total at a further threshold.
+
+    Examples
+    --------
+    >>> at_threshold("N", 0.7)
+    'N@0.7'
+    """
+    return f"{name}{AT}{threshold:g}"
+
+
+def total_meaning(name: str) -> str | None:
+    """Return a total in words, None where no total has that name.
+
+    Examples
+    --------
+    >>> total_meaning("N"), total_meaning("N@0.7"), total_meaning("Area")
+    ('number of objects', 'number of objects at threshold 0.7', None)
+    """
+    of_table, at, threshold = name.partition(AT)
+    meaning = TOTAL_MEANINGS.get(of_table)
+    return meaning if meaning is None or not at else f"{meaning} at threshold {threshold}"
 
 
 def mean_of(total: float, n_objects: float) -> float:

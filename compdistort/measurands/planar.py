@@ -63,7 +63,7 @@ PLANAR = Measurands(
     ndim=2,
     columns=MEASURE_COLUMNS,
     parameters=tuple(PARAMETER_INFO.values()),
-    totals=(
+    table_totals=(
         Total("N", TOTAL_MEANINGS["N"], "count", 1.0),
         Total("A", TOTAL_MEANINGS["A"], "area", 1.0),
         Total("mean_area", TOTAL_MEANINGS["mean_area"], "area", decides=False),

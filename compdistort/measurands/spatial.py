@@ -68,7 +68,7 @@ def volume_measurands(voxel_um: Voxel | None = None) -> Measurands:
             Parameter("Height", "height", "length", y, None, None, "extent over rows", length),
             Parameter("Depth", "depth", "length", z, None, None, "extent over planes", length),
         ),
-        totals=(
+        table_totals=(
             Total("N", TOTAL_MEANINGS["N"], "count", 1.0),
             Total("V", TOTAL_MEANINGS["V"], "volume", step, length=length),
             Total("SA", TOTAL_MEANINGS["SA"], "area", length=length),

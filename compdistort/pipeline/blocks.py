@@ -11,8 +11,8 @@ from importlib import import_module
 import numpy as np
 
 from compdistort.measurands import Measurands
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import COUNTS, Reference
-from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.rows import RAW, Row
 from compdistort.pipeline.stopping import StopFlag
@@ -85,6 +85,8 @@ def run_blocks(
         If a stop was asked for: the block in work is dropped, the others are committed.
     ResourceError
         If a device or its process fails: as above.
+    ImageFormatError
+        If a volume on disk is damaged or changed meanwhile: as above.
     """
     make_arrays(store, reference, chain.measurands, n_replicates, block)
     starts = [start for start in range(0, n_replicates, block) if not store.has(block_key(start))]
@@ -103,6 +105,7 @@ def run_blocks(
                 for row in workers.rows(range(start, start + lengths[start])):
                     rows.append(row)
                     progress.advance(done + len(rows))
+                chain.require_same_raw()
                 store.commit(block_key(start), _writes(rows, start, reference), {}, time.monotonic() - began)
                 done += len(rows)
     finally:

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from compdistort.backend.base import Float64, Int32
+from compdistort.backend.base import Float64
 from compdistort.codecs import Codec
-from compdistort.match import MatchCounts, align, match_objects, overlap_counts
-from compdistort.pipeline.inputs import Chain
+from compdistort.match import MatchCounts, align, count_matches, match_objects
+from compdistort.pipeline.chain import Chain
+from compdistort.pipeline.further import find_further
+from compdistort.pipeline.objects import Objects
 
 COUNTS = tuple(field.name for field in fields(MatchCounts))
 """Columns of `Comparison.summary` behind the totals."""
@@ -20,10 +22,8 @@ class Reference:
 
     Attributes
     ----------
-    values : ndarray of shape (n_objects, n_columns), float64
-        Its object table.
-    labels : ndarray of shape ([planes,] rows, columns), int32
-        Its label image.
+    objects : Objects
+        Its objects.
     radius : float
         Largest distance of two centres that are called the same object, in the unit of the centres.
     one_to_one : bool
@@ -32,11 +32,15 @@ class Reference:
         Codecs by name, their knobs fixed on the raw image.
     """
 
-    values: Float64
-    labels: Int32
+    objects: Objects
     radius: float
     one_to_one: bool
     codecs: dict[str, Codec]
+
+    @property
+    def values(self) -> Float64:
+        """Table of the objects, float64 of shape (n_objects, n_columns)."""
+        return self.objects.values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +49,8 @@ class Comparison:
 
     Attributes
     ----------
-    values : ndarray of shape (n_found, n_columns), float64
-        Its object table.
-    labels : ndarray of shape ([planes,] rows, columns), int32
-        Its label image.
+    objects : Objects
+        Its objects.
     totals : ndarray of shape (n_totals,), float64
         What is predicted of the image.
     aligned : ndarray of shape (n_objects, n_parameters), float64
@@ -57,8 +59,7 @@ class Comparison:
         Matched, lost, new, split, merged.
     """
 
-    values: Float64
-    labels: Int32
+    objects: Objects
     totals: Float64
     aligned: Float64
     counts: MatchCounts
@@ -78,19 +79,19 @@ def compare(chain: Chain, reference: Reference, image: Any) -> Comparison:
         The chain.
     reference : Reference
         The raw image's objects.
-    image : array of shape ([planes,] rows, columns), uint16 or float32
-        Image on the raw scale, DN, in the library of the chain's engine.
+    image : object
+        Image on the raw scale, DN, as `Chain.find` takes it.
 
     Returns
     -------
     Comparison
     """
-    found = chain.backend.image_objects(image, chain.bank, chain.classifier.forest, chain.rule)
+    found = chain.find(image)
     pairs = match_objects(reference.values, found.values, reference.radius, reference.one_to_one, chain.measurands)
+    overlaps = reference.objects.overlaps(found)
     return Comparison(
-        values=found.values,
-        labels=found.labels,
-        totals=chain.measurands.totals_of(found.values),
+        objects=found,
+        totals=chain.measurands.totals_of(found.values, find_further(chain, image, found.values)),
         aligned=align(reference.values, found.values, pairs, chain.measurands),
-        counts=overlap_counts(reference.labels, found.labels, pairs),
+        counts=count_matches(len(reference.values), len(found.values), overlaps, pairs),
     )

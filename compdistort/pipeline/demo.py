@@ -1,4 +1,4 @@
-"""The demo: a simulated image or volume of known truth, a camera that is calibrated, and a whole study on it."""
+"""The demo: a simulated image, volume or scan of known truth, a camera that is calibrated, and a whole study on it."""
 
 import shutil
 from pathlib import Path
@@ -8,6 +8,7 @@ from compdistort.backend import FORESTS, check_forest, choose, requested
 from compdistort.errors import ConfigError
 from compdistort.io.files import resource_errors
 from compdistort.pipeline.demo_inputs import check_scene, write_demo_inputs, write_light_sheet_inputs
+from compdistort.pipeline.demo_opt import write_opt_inputs
 from compdistort.pipeline.outcome import Outcome
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.stopping import StopFlag
@@ -16,8 +17,8 @@ from compdistort.store import StudyStore
 from compdistort.study_file import load_config
 from compdistort.synthetic import KINDS as SCENES
 
-PHASE, LIGHT_SHEET = "phase", "lightsheet"
-KINDS = {PHASE: 100, LIGHT_SHEET: 50}
+PHASE, LIGHT_SHEET, OPT = "phase", "lightsheet", "opt"
+KINDS = {PHASE: 100, LIGHT_SHEET: 50, OPT: 30}
 """Kinds of demo, and the replicates of each unless others are asked for."""
 
 
@@ -85,6 +86,8 @@ def run_demo(
     replicates = n_replicates or KINDS[kind]
     if kind == LIGHT_SHEET:
         write_light_sheet_inputs(place, seed=seed, n_replicates=replicates)
+    elif kind == OPT:
+        write_opt_inputs(place, seed=seed, n_replicates=replicates)
     else:
         write_demo_inputs(place, name, seed=seed, n_replicates=replicates)
     words = tuple(f"compute.{key}={value}" for key, value in settings.items() if value is not None)

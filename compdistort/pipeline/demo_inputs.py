@@ -153,7 +153,7 @@ def write_demo_inputs(folder: Path, scene: str, *, size: int = SIZE, seed: int =
         "held_out": marked.held_out,
         "truth": made.truth_labels.astype(np.uint16),
     }
-    _write(folder, images, camera, seed, _PHASE.format(scene=scene, seed=seed, n=n_replicates))
+    write_inputs(folder, images, camera, seed, _PHASE.format(scene=scene, seed=seed, n=n_replicates))
 
 
 def write_light_sheet_inputs(
@@ -190,7 +190,7 @@ def write_light_sheet_inputs(
     }
     voxel = list(made.voxel_um)
     study = _LIGHT_SHEET.format(seed=seed, n=n_replicates, voxel=voxel)
-    _write(folder, images, camera, seed, study)
+    write_inputs(folder, images, camera, seed, study)
 
 
 def check_scene(scene: str) -> None:
@@ -199,8 +199,29 @@ def check_scene(scene: str) -> None:
         raise ConfigError(f"--scene {scene} is unknown", f"use one of {', '.join(SCENES)}")
 
 
-def _write(folder: Path, images: Mapping[str, NDArray[Any]], camera: SimulatedCamera, seed: int, study: str) -> None:
-    """Write images, calibration frames, the sensor that these give, and the study file last."""
+def write_inputs(
+    folder: Path, images: Mapping[str, NDArray[Any]], camera: SimulatedCamera, seed: int, study: str
+) -> None:
+    """Write images, calibration frames, the sensor that these give, and the study file last.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it does not exist.
+    images : mapping of str to ndarray
+        By name, without ``.tif``.
+    camera : SimulatedCamera
+        That the calibration frames are of.
+    seed : int
+        Of these.
+    study : str
+        Text of the study file.
+
+    Raises
+    ------
+    ResourceError
+        If the folder cannot be written.
+    """
     with resource_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     flats = synthetic.flat_series(camera, FLAT_LEVELS_E, FLAT_SHAPE, seed, n_darks=len(FLAT_LEVELS_E))

@@ -1,38 +1,32 @@
 """What a study will cost, said before it starts: a crop is run and timed, the rest is arithmetic."""
 
-import math
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from compdistort.backend import device_parts
-from compdistort.backend.base import UInt16
-from compdistort.backend.device.cuda import AT_WORK
+from compdistort.backend.base import Int32, UInt16
 from compdistort.codecs import Codec
-from compdistort.config import StudyConfig, parse_bytes
+from compdistort.config import StudyConfig
 from compdistort.errors import ResourceError
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import COUNTS
-from compdistort.pipeline.environment import process_memory, usable_processors
-from compdistort.pipeline.inputs import Chain
+from compdistort.pipeline.operator_scores import n_drawn
 from compdistort.pipeline.progress import span_words
+from compdistort.pipeline.raw_volume import streams
+from compdistort.pipeline.study_memory import fit_threads, on_device, shown_pixels, size_words, thread_count
 
 _CROP, _CROP_ON_DEVICE = {2: 320, 3: 72}, {2: 2048, 3: 192}
 """Side of the crop that is timed, by the number of axes; on a device a small one would time little but the launches."""
-_BASE_BYTES = 280 * 2**20
-"""Memory of a process with the program loaded and a study prepared, where the system does not tell it."""
-_LOOP_BYTES, _LOOP_BYTES_PER_PIXEL = 56 * 2**20, 25
-"""What the replicate loop adds: compiled loops and networks; for every thread a replicate, its labels, and a codec's
-work on it (the engine's own part is `Backend.working_bytes`). All these were fitted to studies of 512^2 to 2048^2."""
-_REPORT_BYTES, _REPORT_BYTES_PER_PIXEL, _REPORT_BYTES_PER_CODEC_PIXEL = 92 * 2**20, 95, 17
-"""What the report adds: the drawing library and its figures; images and sums over all pixels, of every codec too."""
 _DISK_BYTES_PER_PIXEL, _DISK_BYTES_PER_CODEC_PIXEL = 9, 2
 """Stored raw image, probability, labels and per-pixel sums; stored image of a codec: compressed noise, measured."""
+_DISK_BYTES_PER_RUN = 12
+"""Stored runs of voxels; a label volume, compressed, takes no more."""
 _PAGE_BYTES = 3 * 2**20
 _SPARE_DISK = 32 * 2**20
 
@@ -46,15 +40,17 @@ class Forecast:
     images : int
         Images that go through the chain: replicates x (raw + codecs).
     seconds : float
-        Wall time of the replicate loop.
+        Wall time of the replicate loop, and of the scores of the features where they are asked for.
     seconds_per_image : float
         Mean time of one image on one thread, scaled from a crop.
     memory_bytes, disk_bytes : int
         Peak memory of the process; size of the study folder.
     threads : int
-        Threads used, no more than fit into the memory limit.
+        Threads used, no more than fit into the memory limit; of a volume on disk those of the engine.
     block : int
         Replicates per committed block.
+    slab : int
+        Planes of a volume on disk that are decided together; 0 of an image in memory.
     notes : tuple of str
         What was changed to fit.
     """
@@ -66,6 +62,7 @@ class Forecast:
     disk_bytes: int
     threads: int
     block: int
+    slab: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -75,26 +72,18 @@ def block_size(config: StudyConfig) -> int:
     return min(n, config.compute.block or min(64, max(10, -(-n // 40))))
 
 
-def thread_count(config: StudyConfig) -> int:
-    """Return the threads a study asks for."""
-    return config.compute.threads or usable_processors()
-
-
-def _on_device(chain: Chain) -> bool:
-    return chain.backend.name == "cupy"
-
-
-def _middle(raw: UInt16, side: int) -> UInt16:
-    firsts = (max(0, n - side) // 2 for n in raw.shape)
-    return raw[tuple(slice(first, first + side) for first in firsts)].copy()
+def _middle(shape: Sequence[int], side: int) -> tuple[tuple[int, int], ...]:
+    """Return the spans of a crop of that side around the middle of an image."""
+    return tuple((max(0, n - side) // 2, max(0, n - side) // 2 + min(side, n)) for n in shape)
 
 
 class _Timed(NamedTuple):
-    """Seconds of one replicate with all its codecs, in the engine and in the codecs, and its objects."""
+    """Seconds of one replicate with all its codecs, in the engine and in the codecs, its objects, and their runs."""
 
     engine: float
     codecs: float
     objects: int
+    runs: int
 
 
 def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
@@ -102,83 +91,52 @@ def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
 
     A first run compiles. A codec that changes nothing costs no run through the chain, as in the study.
     """
-    sides = _CROP_ON_DEVICE if _on_device(chain) else _CROP
-    crop = _middle(chain.raw, sides[chain.raw.ndim])
+    sides = _CROP_ON_DEVICE if on_device(chain) else _CROP
+    crop = chain.part(_middle(chain.seen.shape, sides[chain.seen.ndim]))
     for _ in range(2):
         began = time.monotonic()
         image = chain.backend.to_device(crop)
         found = chain.backend.image_objects(image, chain.bank, chain.classifier.forest, chain.rule)
         once = time.monotonic() - began
+    recorded = _recorded_crop(chain, sides) if chain.steps else crop
     runs, seconds = 1, 0.0
     for codec in codecs:
         began = time.monotonic()
-        decoded = codec.apply(crop).decoded
+        decoded = codec.apply(recorded).decoded
         seconds += time.monotonic() - began
-        runs += not np.array_equal(decoded, crop)
-    scale = chain.raw.size / crop.size
-    return _Timed(runs * once * scale, seconds * scale, int(len(found.values) * scale) + 1)
+        runs += not np.array_equal(decoded, recorded)
+    scale = chain.seen.size / crop.size
+    return _Timed(
+        engine=runs * (once * scale * chain.measurands.further.passes + chain.steps.seconds),
+        codecs=seconds * chain.raw.size / recorded.size,
+        objects=int(len(found.values) * scale) + 1,
+        runs=_runs(found.labels, scale),
+    )
 
 
-def _loop_memory(chain: Chain, threads: int, devices: int) -> int:
-    """Return what the replicate loop adds to the memory of all processes.
-
-    A device lets `AT_WORK` threads in at a time; what they hold on the device is not in it.
-    """
-    working = chain.backend.working_bytes(chain.raw.shape, chain.bank, chain.classifier.forest)
-    at_work = min(threads, AT_WORK * devices) if _on_device(chain) else threads
-    others = 0 if devices == 1 else devices * _BASE_BYTES
-    return others + _LOOP_BYTES + at_work * working + threads * _LOOP_BYTES_PER_PIXEL * chain.raw.size
+def _recorded_crop(chain: Chain, sides: Mapping[int, int]) -> UInt16:
+    """Return the middle of the recorded image, which steps turn into something else."""
+    spans = _middle(chain.raw.shape, sides[chain.raw.ndim])
+    crop: UInt16 = np.ascontiguousarray(chain.raw[tuple(slice(*span) for span in spans)])
+    return crop
 
 
-def _memory(chain: Chain, threads: int, devices: int, codecs: int) -> int:
-    """Return the most memory that a study's processes hold: by now, while it draws replicates, or in its report."""
-    now, most = process_memory() or (_BASE_BYTES, _BASE_BYTES)
-    pixels = math.prod(chain.raw.shape[-2:])  # of a volume, the report draws one plane
-    report = _REPORT_BYTES + (_REPORT_BYTES_PER_PIXEL + _REPORT_BYTES_PER_CODEC_PIXEL * codecs) * pixels
-    return max(most, now + max(_loop_memory(chain, threads, devices), report))
+def _runs(labels: Int32, scale: float) -> int:
+    """Return how many runs of voxels the objects of a whole image have, from a crop."""
+    starts = np.count_nonzero(labels[..., :1]) + np.count_nonzero(
+        (labels[..., 1:] != labels[..., :-1]) & (labels[..., 1:] > 0)
+    )
+    return int(starts * scale)
 
 
-def _disk(chain: Chain, config: StudyConfig, objects: int) -> int:
+def _disk(chain: Chain, config: StudyConfig, timed: _Timed) -> int:
     sources = 1 + len(config.codec)
-    numbers = objects * len(chain.measurands.parameters) * 4 + (len(chain.measurands.totals) + len(COUNTS)) * 8
+    numbers = timed.objects * len(chain.measurands.parameters) * 4
+    numbers += (len(chain.measurands.totals) + len(COUNTS)) * 8
     table = config.noise.replicates * sources * numbers
-    pictures = chain.raw.size * (_DISK_BYTES_PER_PIXEL + _DISK_BYTES_PER_CODEC_PIXEL * len(config.codec))
-    return table + pictures + _PAGE_BYTES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
-    """Threads that fit into the memory limit, the memory they take, and what was changed for it."""
-
-    threads: int
-    memory_bytes: int
-    notes: tuple[str, ...]
-
-
-def fit_threads(chain: Chain, config: StudyConfig) -> Fit:
-    """Return the threads of a study, no more than fit into `compute.max_memory`, at least one a device.
-
-    Raises
-    ------
-    ResourceError
-        If not even these fit.
-    """
-    limit = parse_bytes(config.compute.max_memory)
-    devices = len(device_parts(config.compute.device))
-    asked = min(thread_count(config), config.noise.replicates)
-    threads = max(devices, asked)
-    needs = partial(_memory, chain, devices=devices, codecs=len(config.codec))
-    while threads > devices and needs(threads) > limit:
-        threads -= 1
-    memory = needs(threads)
-    if memory > limit:
-        raise ResourceError(
-            f"compute.max_memory = {config.compute.max_memory} is too small: the study needs {_size_words(memory)}",
-            "raise it, crop the image (input.crop) or choose fewer features",
-        )
-    more = (f"one thread a device: {threads} threads, not {asked}",) if threads > asked else ()
-    less = (f"{threads} of {asked} threads, to stay inside {config.compute.max_memory}",) if threads < asked else ()
-    return Fit(threads=threads, memory_bytes=memory, notes=more + less)
+    pictures = shown_pixels(chain) * (_DISK_BYTES_PER_PIXEL + _DISK_BYTES_PER_CODEC_PIXEL * len(config.codec))
+    labels = _DISK_BYTES_PER_RUN * timed.runs if chain.seen.ndim == 3 else 0
+    return table + pictures + labels + _PAGE_BYTES
 
 
 def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig) -> Forecast:
@@ -189,18 +147,22 @@ def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig) -> Fore
     ResourceError
         If its memory limit is too small.
     """
-    fit = fit_threads(chain, config)
+    codecs = tuple(codecs)
     timed = _time_crop(chain, codecs)
-    at_once = len(device_parts(config.compute.device)) if _on_device(chain) else fit.threads
+    fit = fit_threads(chain, config, codecs, timed.runs)
+    at_once = len(device_parts(config.compute.device)) if on_device(chain) else fit.threads
     images = config.noise.replicates * (1 + len(config.codec))
+    # Scores of the features draw small parts, which is soon done, but steps look at whole images.
+    operators = n_drawn(config) * chain.steps.seconds if config.operators.scores else 0.0
     return Forecast(
         images=images,
-        seconds=config.noise.replicates * (timed.engine / at_once + timed.codecs / fit.threads),
+        seconds=config.noise.replicates * (timed.engine / at_once + timed.codecs / fit.threads) + operators,
         seconds_per_image=(timed.engine + timed.codecs) / (1 + len(config.codec)),
         memory_bytes=fit.memory_bytes,
-        disk_bytes=_disk(chain, config, timed.objects),
-        threads=fit.threads,
+        disk_bytes=_disk(chain, config, timed),
+        threads=thread_count(config) if streams(chain) else fit.threads,
         block=block_size(config),
+        slab=fit.slab,
         notes=fit.notes,
     )
 
@@ -210,12 +172,8 @@ def forecast_lines(cost: Forecast) -> list[str]:
     return [
         *cost.notes,
         f"forecast: {cost.images} images, about {span_words(cost.seconds)} on {cost.threads} threads, "
-        f"{_size_words(cost.memory_bytes)} of memory, {_size_words(cost.disk_bytes)} of disk",
+        f"{size_words(cost.memory_bytes)} of memory, {size_words(cost.disk_bytes)} of disk",
     ]
-
-
-def _size_words(size: int) -> str:
-    return f"{size / 2**20:.0f} MiB" if size < 2**30 else f"{size / 2**30:.2f} GiB"
 
 
 def require_disk(folder: Path, needed: int) -> None:

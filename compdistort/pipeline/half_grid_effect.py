@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.base import Backend, Float32, NoiseTables, UInt16
+from compdistort.backend.planes import PlaneReader
 from compdistort.features import FeatureSpec, build_bank, feature_names
 from compdistort.features.half_grid import COARSE_PX, is_coarse
+from compdistort.io.planes import as_reader, read_box
 from compdistort.replicate import crop_tables
 
 REPLICATES = 4
@@ -79,12 +81,14 @@ def describe_differences(found: dict[str, float]) -> str:
     )
 
 
-def fast_notice(raw: UInt16, spec: FeatureSpec, backend: Backend[Any], noise: NoiseTables) -> tuple[str, ...]:
+def fast_notice(
+    raw: UInt16 | PlaneReader, spec: FeatureSpec, backend: Backend[Any], noise: NoiseTables
+) -> tuple[str, ...]:
     """Return a sentence on how far a study's features of the set `fast` are from `plain`; none for other sets.
 
     Parameters
     ----------
-    raw : ndarray of shape ([planes,] rows, columns), uint16
+    raw : ndarray of shape ([planes,] rows, columns), uint16, or PlaneReader
         Raw image, DN; of a large one the middle is looked at.
     spec : FeatureSpec
         The study's features.
@@ -98,9 +102,12 @@ def fast_notice(raw: UInt16, spec: FeatureSpec, backend: Backend[Any], noise: No
     tuple of str
         At most one.
     """
-    side = _MIDDLE[raw.ndim]
+    if spec.set != "fast":
+        return ()
+    side = _MIDDLE[len(raw.shape)]
     spans = [(max(0, (n - side) // 2), min(n, (n + side) // 2)) for n in raw.shape]
-    middle = np.ascontiguousarray(raw[tuple(slice(*span) for span in spans)])
+    box = read_box(as_reader(raw), ((0, 1), *spans)[-3:])
+    middle = box if len(spans) == 3 else box[0]
     found = difference_to_exact(middle, spec, backend, crop_tables(noise, *spans[-2:]))
     if not found:
         return ()

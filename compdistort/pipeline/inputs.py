@@ -1,21 +1,29 @@
 """Everything a study computes with, read and checked once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from compdistort.backend import choose, device_parts, get_backend
-from compdistort.backend.base import Backend, FilterBank, NoiseTables, SegmentRule, UInt16
-from compdistort.config import StudyConfig
+from compdistort.backend.base import Backend, SegmentRule, UInt16
+from compdistort.backend.planes import PlaneReader
+from compdistort.config import StudyConfig, parse_bytes
 from compdistort.errors import CalibrationError, ConfigError, InputError
 from compdistort.features import build_bank
 from compdistort.forest import Classifier, Decision, decide
+from compdistort.grey_levels import GreyLevels
 from compdistort.io.files import sha256_file
-from compdistort.measurands import Measurands, Voxel, measurands_of
+from compdistort.io.names import short_name, split_dataset
+from compdistort.io.planes import grey_levels
+from compdistort.measurands import Voxel, measurands_of
+from compdistort.pipeline.chain import Chain
+from compdistort.pipeline.further import further_of
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.raw_image import RawImage, crop_of
+from compdistort.pipeline.raw_volume import DiskVolume
+from compdistort.pipeline.slab_memory import choose_slab
+from compdistort.pipeline.steps import NO_STEPS, Steps, portable_steps, step_files
 from compdistort.replicate import noise_tables
 from compdistort.rng import Stream, derive_key
 from compdistort.sensor.model import SensorModel
@@ -31,70 +39,28 @@ MAX_BITS = 16
 """Bit depth of a camera that is not said to have less."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
-    """The chain that every image of the study goes through, and where its noise comes from.
-
-    Attributes
-    ----------
-    raw : ndarray of shape ([planes,] rows, columns), uint16
-        Raw image, DN.
-    sensor : SensorModel
-        Cropped to the image.
-    noise : NoiseTables
-        Its law as tables.
-    key : (int, int)
-        Philox key of the noise stream.
-    classifier : Classifier
-        Trained or loaded.
-    bank : FilterBank
-        Its features.
-    rule : SegmentRule
-        From probability to objects.
-    measurands : Measurands
-        What is predicted.
-    voxel_um : (plane, row, column), or None
-        Size of a voxel, where it is known.
-    backend : Backend
-        The engine.
-    on_device : array of shape ([planes,] rows, columns), uint16
-        The raw image in the engine's library: uploaded once, however many replicates are drawn of it.
-    """
-
-    raw: UInt16
-    sensor: SensorModel
-    noise: NoiseTables
-    key: tuple[int, int]
-    classifier: Classifier
-    bank: FilterBank
-    rule: SegmentRule
-    measurands: Measurands
-    voxel_um: Voxel | None
-    backend: Backend[Any]
-    on_device: Any
-
-    def host_parts(self) -> dict[str, Any]:
-        """Return what another process needs to build the same chain on an engine of its own (see `rebuild`)."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _OF_ENGINE}
-
-    @classmethod
-    def rebuild(cls, parts: dict[str, Any], backend: Backend[Any]) -> "Chain":
-        """Return the chain of `host_parts` on an engine."""
-        return cls(**parts, backend=backend, on_device=backend.to_device(parts["raw"]))
-
-
-_OF_ENGINE = ("backend", "on_device")
-
-
-def read_sensor(config: StudyConfig, raw: UInt16) -> SensorModel:
+def read_sensor(config: StudyConfig, raw: UInt16 | PlaneReader, levels: GreyLevels | None = None) -> SensorModel:
     """Return the sensor of a study, cropped to the image and checked against it.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        The study.
+    raw : ndarray of shape ([planes,] rows, columns), uint16, or PlaneReader
+        Raw image, DN.
+    levels : GreyLevels, optional
+        Its grey levels, where they are counted already.
+
+    Returns
+    -------
+    SensorModel
 
     Raises
     ------
     CalibrationError
         If it cannot be right for this image.
     """
-    section = config.calibration
+    section, levels = config.calibration, grey_levels(raw, levels)
     if section.sensor is not None:
         sensor = load_sensor(section.sensor)
         crop = crop_of(config)
@@ -107,6 +73,7 @@ def read_sensor(config: StudyConfig, raw: UInt16) -> SensorModel:
             read_noise_e=section.read_noise_e or 0.0,
             bits=section.bits,
             name=config.input.raw.name,
+            levels=levels,
         )
     else:
         if section.offset_dn is None or section.gain_e_per_dn is None or section.read_noise_e is None:
@@ -118,7 +85,7 @@ def read_sensor(config: StudyConfig, raw: UInt16) -> SensorModel:
             saturation_dn=section.saturation_dn,
             bits=section.bits or MAX_BITS,
         )
-    sensor.check_image(raw, str(config.input.raw))
+    sensor.check_image(raw, str(config.input.raw), levels)
     return sensor
 
 
@@ -162,23 +129,45 @@ def match_radius(config: StudyConfig, voxel_um: Voxel | None) -> float:
 
 
 def build_chain(
-    config: StudyConfig, image: RawImage, sensor: SensorModel, classifier: Classifier, backend: Backend[Any]
+    config: StudyConfig,
+    image: RawImage,
+    sensor: SensorModel,
+    classifier: Classifier,
+    backend: Backend[Any],
+    steps: Steps = NO_STEPS,
+    seen: Any = None,
 ) -> Chain:
-    """Return the chain of a study from its parts."""
+    """Return the chain of a study from its parts; `seen` is what the prepared `steps` make of the raw image."""
     raw = image.pixels
-    return Chain(
-        raw=raw,
-        sensor=sensor,
-        noise=noise_tables(sensor, config.noise.law, raw.shape),
-        key=derive_key(config.noise.seed, Stream.NOISE),
-        classifier=classifier,
-        bank=build_bank(classifier.features, raw.ndim, raw.shape),
-        rule=segment_rule(config, classifier.foreground, raw.ndim, classifier.training),
-        measurands=measurands_of(raw.ndim, image.voxel_um),
-        voxel_um=image.voxel_um,
-        backend=backend,
-        on_device=backend.to_device(raw),
-    )
+    ndim, shape = (seen.ndim, seen.shape) if steps else (raw.ndim, raw.shape)
+    voxel_um = steps.voxel_um(config, image.voxel_um)
+    bank = build_bank(classifier.features, ndim, shape)
+    rule = segment_rule(config, classifier.foreground, ndim, classifier.training)
+    parts: dict[str, Any] = {
+        "raw": raw,
+        "sensor": sensor,
+        "noise": noise_tables(sensor, config.noise.law, raw.shape),
+        "key": derive_key(config.noise.seed, Stream.NOISE),
+        "classifier": classifier,
+        "bank": bank,
+        "rule": rule,
+        "measurands": measurands_of(ndim, voxel_um, further_of(config, classifier, rule)),
+        "voxel_um": voxel_um,
+        "steps": steps,
+        "after_steps": seen if steps else None,
+    }
+    if not isinstance(raw, DiskVolume):
+        return Chain.rebuild(parts, backend)
+    from compdistort.pipeline.slab_chain import SlabChain  # noqa: PLC0415 - loads Numba, which no other study needs
+
+    if config.segmenter.smoothing_px > 0:
+        raise ConfigError(
+            f"segmenter.smoothing_px = {config.segmenter.smoothing_px:g} needs the probability of a whole volume",
+            "leave it out, or raise compute.max_memory so that the volume fits",
+        )
+    limit = parse_bytes(config.compute.max_memory)
+    slab = config.compute.slab or choose_slab(raw, bank, classifier.forest, backend, limit)
+    return SlabChain.rebuild({**parts, "slab": min(slab, raw.shape[0])}, backend)
 
 
 def backend_of(config: StudyConfig, progress: Progress) -> Backend[Any]:
@@ -199,6 +188,7 @@ def input_files(config: StudyConfig) -> dict[str, Path]:
         "labels": config.segmenter.labels,
         "mask": config.segmenter.mask,
         "held_out": config.segmenter.held_out,
+        **step_files(config.step),
     }
     return {role: path for role, path in named.items() if path is not None}
 
@@ -213,16 +203,18 @@ def input_hashes(config: StudyConfig) -> dict[str, dict[str, str]]:
     """
     files = input_files(config)
     for role, path in files.items():
-        if not path.exists():
+        if not split_dataset(path)[0].exists():
             raise InputError(f"{path} ({role}): does not exist", "put the file back, or correct the path")
-    return {role: {"name": path.name, "sha256": sha256_file(path)} for role, path in files.items()}
+    return {
+        role: {"name": short_name(path), "sha256": sha256_file(split_dataset(path)[0])} for role, path in files.items()
+    }
 
 
 def portable_config(config: StudyConfig) -> dict[str, Any]:
     """Return the config without paths of this machine and without what cannot change a result."""
-    data = config.model_dump(mode="json", exclude={"compute", "output"}, exclude_none=True)
+    data = config.model_dump(mode="json", exclude={"compute", "output", "step"}, exclude_none=True)
     for section in ("input", "calibration", "segmenter"):
         for name, value in getattr(config, section):
             if isinstance(value, Path):
-                data[section][name] = value.name
-    return data
+                data[section][name] = short_name(value)
+    return data | ({"step": portable_steps(config.step)} if config.step else {})

@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 from compdistort.config import StudyConfig
 from compdistort.measurands import Measurands, measurands_of
 from compdistort.pipeline.blocks import array_names
-from compdistort.pipeline.inputs import Chain
-from compdistort.pipeline.operator_scores import read_operators
-from compdistort.pipeline.reference import KEY, voxel_of
+from compdistort.pipeline.chain import Chain
+from compdistort.pipeline.further import further_in, stored_totals
+from compdistort.pipeline.operator_scores import RECORDED, read_operators
+from compdistort.pipeline.reference import KEY, projected_name, read_objects, voxel_of
 from compdistort.pipeline.rows import RAW
 from compdistort.pipeline.samples import make_codec_samples, make_raw_samples, match_counts
 from compdistort.pipeline.views import View
-from compdistort.replicate import pixel_deviation, pixel_sums
+from compdistort.replicate import pixel_deviation
 from compdistort.report import write_report
-from compdistort.report.inputs import CodecImage, ReportInput, VolumeView
+from compdistort.report.inputs import CodecImage, RecordedView, ReportInput, Step, VolumeView
 from compdistort.score import score_study
 from compdistort.score.delta import delta_replicate
 from compdistort.score.results import CodecSamples, RawSamples, StudyScores
@@ -64,13 +65,15 @@ class Outcome:
 def measured_in(store: StudyStore) -> Measurands:
     """Return what is predicted in a study."""
     facts = store.facts(KEY)
-    return measurands_of(len(facts["image"]["shape"]), voxel_of(facts))
+    return measurands_of(len(facts["image"]["shape"]), voxel_of(facts), further_in(facts))
 
 
 def raw_samples(store: StudyStore) -> RawSamples:
     """Return the raw image and its replicates as scoring takes them."""
     values, summaries = (store.read(name) for name in array_names(RAW))
-    return make_raw_samples(measured_in(store), store.read("reference/objects"), values, summaries)
+    measurands = measured_in(store)
+    totals = stored_totals(store, "reference", measurands)
+    return make_raw_samples(measurands, store.read("reference/objects"), values, summaries, totals)
 
 
 def codec_samples(store: StudyStore, name: str) -> CodecSamples:
@@ -78,7 +81,7 @@ def codec_samples(store: StudyStore, name: str) -> CodecSamples:
     values, summaries = (store.read(part) for part in array_names(name))
     return make_codec_samples(
         name,
-        measured_in(store).totals_of(store.read(f"codecs/{name}/objects")),
+        stored_totals(store, f"codecs/{name}", measured_in(store)),
         store.read(f"codecs/{name}/aligned"),
         match_counts(store.facts(KEY)["codecs"][name]["counts"]),
         values,
@@ -103,12 +106,15 @@ def score_store(store: StudyStore, config: StudyConfig) -> StudyScores:
 def commit_pixels(chain: Chain, store: StudyStore, n_replicates: int, seed: int) -> None:
     """Commit the exact per-pixel sums over all replicates, of a volume those of the plane that is shown.
 
+    Where there are steps they are of the recorded image.
+
     The replicates are drawn again (a few nanoseconds a pixel) rather than stored: they depend on their number alone.
     """
     if store.has(PIXELS):
         return
-    view = view_of(store)
-    sums = pixel_sums(view.of(chain.raw), chain.noise, chain.backend, seed, range(n_replicates), view.origin)
+    view = chain.recorded_view() if chain.steps else view_of(store)
+    sums = chain.pixel_sums(view, seed, n_replicates)
+    chain.require_same_raw()
     store.commit(
         PIXELS,
         [store.write_whole("accumulators/pixel_S1", sums.sum1), store.write_whole("accumulators/pixel_S2", sums.sum2)],
@@ -122,7 +128,7 @@ def view_of(store: StudyStore) -> View:
 
 
 def _codec_image(store: StudyStore, name: str, facts: dict[str, Any]) -> CodecImage:
-    target = facts["config"].get("ratio")
+    target, reference = facts["config"].get("ratio"), store.facts(KEY)
     return CodecImage(
         codec=name,
         config=facts["config"],
@@ -134,6 +140,8 @@ def _codec_image(store: StudyStore, name: str, facts: dict[str, Any]) -> CodecIm
         image=store.read(f"codecs/{name}/image"),
         labels=store.read(f"codecs/{name}/labels"),
         values=store.read(f"codecs/{name}/aligned"),
+        projected_labels=None if reference["image"]["plane"] is None else store.read(projected_name(name)),
+        recorded=store.read(f"codecs/{name}/recorded") if "recorded" in reference else None,
     )
 
 
@@ -151,6 +159,22 @@ def _volume(store: StudyStore) -> VolumeView | None:
     )
 
 
+def _recorded(store: StudyStore) -> RecordedView | None:
+    """Return what was recorded and the steps after it; None where there are none."""
+    facts = store.facts(KEY)
+    if "recorded" not in facts:
+        return None
+    return RecordedView(
+        shape=tuple(facts["recorded"]["shape"]),
+        frame=facts["recorded"]["plane"],
+        raw=store.read("recorded/raw"),
+        steps=tuple(
+            Step(name=one["id"], words=one["words"], found=one["raw"], shape=tuple(one["shape"]))
+            for one in facts["steps"]
+        ),
+    )
+
+
 def report_input(store: StudyStore, config: StudyConfig) -> ReportInput:
     """Return what the report of a finished study shows."""
     facts = store.facts(KEY)
@@ -159,7 +183,7 @@ def report_input(store: StudyStore, config: StudyConfig) -> ReportInput:
     return ReportInput(
         title=config.title,
         raw=store.read("reference/raw"),
-        labels=view_of(store).of(store.read("reference/labels")),
+        labels=read_objects(store).shown(view_of(store)),
         volume=_volume(store),
         probability=store.read("reference/probability"),
         raw_values=raw.values,
@@ -175,6 +199,8 @@ def report_input(store: StudyStore, config: StudyConfig) -> ReportInput:
         warnings=tuple(facts["warnings"]),
         truth=facts.get("truth"),
         operators=read_operators(store, config),
+        operators_recorded=read_operators(store, config, RECORDED),
+        recorded=_recorded(store),
     )
 
 

@@ -12,6 +12,11 @@ from compdistort.io.pixels import Crop, check_size
 from compdistort.io.volume import open_volume
 from compdistort.io.volume_formats import HDF5_SUFFIXES
 from compdistort.measurands import Voxel
+from compdistort.pipeline.raw_volume import DiskVolume
+
+BYTES_PER_VOXEL = 40
+"""Memory of a study for every voxel of a volume that is held as a whole, at least: what is raw, drawn, decoded, its
+probability and its labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +25,29 @@ class RawImage:
 
     Attributes
     ----------
-    pixels : ndarray of shape ([planes,] rows, columns), uint16
-        Grey values, DN.
+    pixels : ndarray of shape ([planes,] rows, columns), uint16; or DiskVolume
+        Grey values, DN; a volume that is read slab by slab stays on disk.
     voxel_um : (plane, row, column), or None
         Size of a voxel of a volume, where it is known.
     """
 
-    pixels: UInt16
+    pixels: UInt16 | DiskVolume
     voxel_um: Voxel | None
 
 
-def read_raw(config: StudyConfig) -> RawImage:
+def read_raw(config: StudyConfig, *, streams: bool | None = None) -> RawImage:
     """Return the raw image of a study, cropped.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        The study.
+    streams : bool, optional
+        Whether a volume stays on disk; by default where `compute.slab` is set, or memory would not hold the study.
+
+    Returns
+    -------
+    RawImage
 
     Raises
     ------
@@ -47,6 +63,9 @@ def read_raw(config: StudyConfig) -> RawImage:
             f'input.crop = "{section.crop}" crops planes, and input.page = {section.page} chooses one',
             "crop rows and columns alone",
         )
+    large = _on_disk(config, crop, streams)
+    if large is not None:
+        return RawImage(large, section.voxel_um or large.voxel_um)
     pixels, voxel_um = _read(config, crop)
     if pixels.ndim == 3 and len(pixels) > 1:
         return RawImage(pixels, section.voxel_um or voxel_um)
@@ -56,7 +75,28 @@ def read_raw(config: StudyConfig) -> RawImage:
         )
     if section.voxel_um is not None:
         raise ConfigError(f"input.voxel_um: {section.raw} is a plane, not a volume", "remove it")
+    if config.compute.slab:
+        raise ConfigError(f"compute.slab = {config.compute.slab}: {section.raw} is a plane, not a volume", "remove it")
     return RawImage(pixels, None)
+
+
+def _on_disk(config: StudyConfig, crop: Crop | None, streams: bool | None) -> DiskVolume | None:
+    """Return the raw image as a volume on disk where the study does not hold it in memory."""
+    section, slab = config.input, config.compute.slab
+    if section.page is not None or streams is False:
+        return None
+    try:
+        volume = DiskVolume(section.raw, section.dataset, crop)
+    except ImageFormatError:
+        if slab or streams:
+            raise
+        return None  # no volume: whoever reads images takes it, or says what is wrong with it
+    limit = parse_bytes(config.compute.max_memory)
+    asked = bool(slab) or BYTES_PER_VOXEL * volume.size > limit if streams is None else streams
+    if asked and volume.shape[0] > 1:
+        return volume
+    volume.close()
+    return None
 
 
 def _read(config: StudyConfig, crop: Crop | None) -> tuple[UInt16, Voxel | None]:
@@ -94,20 +134,25 @@ def crop_of(config: StudyConfig) -> tuple[tuple[int, int], ...] | None:
     return tuple((int(first), int(last)) for first, last in spans)
 
 
-def read_truth(config: StudyConfig, shape: tuple[int, ...]) -> Int32 | None:
-    """Return the true objects of the field as labels, where the study names them.
+def read_truth(config: StudyConfig, raw: UInt16 | DiskVolume) -> Int32 | DiskVolume | None:
+    """Return the true objects of the field as labels, where the study names them; kept as the raw image is.
 
     Raises
     ------
     InputError
         If they do not have the shape of the image.
     """
-    if config.input.truth is None:
+    path = config.input.truth
+    if path is None:
         return None
-    labels = read_image(config.input.truth, kind="labels", crop=crop_of(config)).astype(np.int32)
-    if labels.shape != shape:
+    labels: Int32 | DiskVolume
+    if isinstance(raw, DiskVolume):
+        labels = DiskVolume(path, None, crop_of(config), kind="labels")
+    else:
+        labels = read_image(path, kind="labels", crop=crop_of(config)).astype(np.int32)
+    if labels.shape != raw.shape:
         raise InputError(
-            f"{config.input.truth}: shape {labels.shape} is not that of the raw image, {shape}",
+            f"{path}: shape {labels.shape} is not that of the raw image, {raw.shape}",
             "give the true objects of the same field",
         )
     return labels

@@ -1,23 +1,25 @@
 """The first block of a study: classifier, raw objects, codecs with their knobs fixed on the raw image."""
 
-from dataclasses import astuple
+from collections.abc import Sequence
+from dataclasses import asdict, astuple
 from typing import Any
 
-import numpy as np
-
-from compdistort.backend.base import Int32
 from compdistort.codecs import Codec, build_codec
 from compdistort.config import StudyConfig
 from compdistort.forest import load_classifier, save_classifier
 from compdistort.io.files import sha256_file
 from compdistort.measurands import Voxel
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.classifier import TrainedClassifier
 from compdistort.pipeline.comparison import Reference, compare
-from compdistort.pipeline.inputs import Chain, match_radius
+from compdistort.pipeline.further import find_further, further_writes
+from compdistort.pipeline.inputs import match_radius
+from compdistort.pipeline.objects import LabelledObjects, Objects
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.raw_image import read_truth
-from compdistort.pipeline.views import View, choose_view, projection
-from compdistort.segment import segment
+from compdistort.pipeline.raw_volume import streams
+from compdistort.pipeline.steps import of_seen
+from compdistort.pipeline.views import View
 from compdistort.store import ArrayWrite, StudyStore
 
 KEY = "reference"
@@ -74,22 +76,19 @@ def build_reference(
     Reference
     """
     save_classifier(store.folder / MODEL, chain.classifier)
-    parts = segment(chain.raw, chain.classifier, chain.rule, chain.backend)
-    values = chain.backend.measure(chain.backend.to_device(parts.labels))
-    view = choose_view(parts.labels)
+    objects, view, probability = chain.find_raw()
     writes = [
-        store.write_whole("reference/raw", view.of(chain.raw)),
-        store.write_whole("reference/objects", values),
-        store.write_whole("reference/labels", parts.labels),
-        store.write_whole("reference/probability", view.of(parts.probability)),
-        *(_projections(chain, parts.labels, store) if chain.raw.ndim == 3 else ()),
+        store.write_whole("reference/raw", chain.shown(view)),
+        store.write_whole("reference/objects", objects.values),
+        *objects.writes(store),
+        store.write_whole("reference/probability", probability),
+        *(_projections(chain, objects, store) if view.plane is not None else ()),
+        *([store.write_whole("recorded/raw", chain.recorded_view().of(chain.raw))] if chain.steps else ()),
     ]
-    totals, of_size = chain.measurands.totals_of(values), chain.measurands.totals[1]
-    progress.say(f"raw image: {len(values)} objects, {of_size.meaning} {totals[1]:g} {of_size.unit}")
+    writes += _raw_totals(chain, objects, store, progress)
     described: dict[str, Any] = {}
     reference = Reference(
-        values=values,
-        labels=parts.labels,
+        objects=objects,
         radius=match_radius(config, chain.voxel_um),
         one_to_one=config.match.one_to_one,
         codecs=codecs,
@@ -100,29 +99,50 @@ def build_reference(
         progress.say(f"codec {name}: {described[name]['ratio']:.2f}:1, {described[name]['counts'][1]} objects")
     facts = {
         **facts,
-        "image": {"shape": chain.raw.shape, "voxel_um": chain.voxel_um, "plane": view.plane},
+        **_image_facts(chain, view),
         "codecs": described,
+        "further": asdict(chain.measurands.further),
         "model_sha256": sha256_file(store.folder / MODEL),
-        "truth": _against_truth(chain, config, parts.labels),
+        "truth": _against_truth(chain, config, objects),
     }
+    chain.require_same_raw()
     store.commit(KEY, writes, facts)
     return reference
 
 
-def _against_truth(chain: Chain, config: StudyConfig, labels: Int32) -> dict[str, Any] | None:
+def _image_facts(chain: Chain, view: View) -> dict[str, Any]:
+    """Return what is remembered of the image that is seen, and where there are steps of these and the recorded one."""
+    image = {"shape": chain.seen.shape, "voxel_um": chain.voxel_um, "plane": view.plane, "streams": streams(chain)}
+    if not chain.steps:
+        return {"image": image}
+    recorded = {"shape": chain.raw.shape, "plane": chain.recorded_view().plane}
+    return {"image": image, "steps": chain.steps.record(), "recorded": recorded}
+
+
+def _raw_totals(chain: Chain, objects: Objects, store: StudyStore, progress: Progress) -> Sequence[ArrayWrite]:
+    """Say how many objects there are and how large they are together; return the writes of the further totals."""
+    measurands = chain.measurands
+    seen = chain.see(chain.on_device) if measurands.further_totals else None
+    totals = measurands.totals_of(objects.values, find_further(chain, seen, objects.values))
+    size = measurands.totals[1]
+    progress.say(f"raw image: {len(objects.values)} objects, {size.meaning} {totals[1]:g} {size.unit}")
+    return further_writes(store, "reference", measurands, totals)
+
+
+def _against_truth(chain: Chain, config: StudyConfig, objects: Objects) -> dict[str, Any] | None:
     """Return how the raw image's objects compare with the true ones, where these are known."""
-    truth = read_truth(config, chain.raw.shape)
+    truth = read_truth(of_seen(config), chain.seen)
     if truth is None:
         return None
-    found, true = labels > 0, truth > 0
-    both = int(found.sum() + true.sum())
-    size = "area, px^2" if labels.ndim == 2 else "volume, voxels"
+    size = "area, px^2" if chain.measurands.ndim == 2 else "volume, voxels"
+    compared = objects.against(truth)
+    pixels = compared.found + compared.true
     return {
-        "true objects": int(np.unique(truth[true]).size),
-        "objects found in the raw image": int(labels.max(initial=0)),
-        f"true {size}": int(true.sum()),
-        f"found in the raw image, {size}": int(found.sum()),
-        "pixel Dice of the raw image against truth": float(2 * (found & true).sum() / both) if both else 1.0,
+        "true objects": compared.n_true,
+        "objects found in the raw image": len(objects.values),
+        f"true {size}": compared.true,
+        f"found in the raw image, {size}": compared.found,
+        "pixel Dice of the raw image against truth": 2 * compared.both / pixels if pixels else 1.0,
     }
 
 
@@ -132,24 +152,38 @@ def voxel_of(facts: dict[str, Any]) -> Voxel | None:
     return None if voxel is None else (voxel[0], voxel[1], voxel[2])
 
 
+def read_objects(store: StudyStore) -> Objects:
+    """Return the committed objects of the raw image, kept as the study keeps them."""
+    image, values = store.facts(KEY)["image"], store.read("reference/objects")
+    if not image["streams"]:
+        return LabelledObjects.read(store, values)
+    from compdistort.pipeline.slab_chain import RunObjects  # noqa: PLC0415 - loads Numba, which no other study needs
+
+    return RunObjects.read(store, values, image["shape"])
+
+
 def load_reference(store: StudyStore, config: StudyConfig) -> Reference:
     """Return the committed reference."""
     facts = store.facts(KEY)
     return Reference(
-        values=store.read("reference/objects"),
-        labels=store.read("reference/labels"),
+        objects=read_objects(store),
         radius=match_radius(config, voxel_of(facts)),
         one_to_one=config.match.one_to_one,
         codecs={name: build_codec(entry["config"]) for name, entry in facts["codecs"].items()},
     )
 
 
-def _projections(chain: Chain, labels: Int32, store: StudyStore) -> list[ArrayWrite]:
-    """Return the maxima over planes of the raw volume and of its label volume."""
+def _projections(chain: Chain, objects: Objects, store: StudyStore) -> list[ArrayWrite]:
+    """Return the maxima over planes of the raw volume and of its labels."""
     return [
-        store.write_whole("reference/projection", projection(chain.raw)),
-        store.write_whole("reference/projected_labels", projection(labels)),
+        store.write_whole("reference/projection", chain.projection()),
+        store.write_whole("reference/projected_labels", objects.projection()),
     ]
+
+
+def projected_name(name: str) -> str:
+    """Return where the maximum over planes of a codec's labels is stored."""
+    return f"codecs/{name}/projected_labels"
 
 
 def _codec_on_raw(
@@ -157,20 +191,24 @@ def _codec_on_raw(
 ) -> tuple[list[ArrayWrite], dict[str, Any]]:
     """Apply a prepared codec to the raw image; return arrays and facts."""
     codec = reference.codecs[name]
-    result = codec.apply(chain.raw)
-    found = compare(chain, reference, chain.backend.to_device(result.decoded))
+    made = chain.compress(codec, view)
+    found = compare(chain, reference, made.image)
     writes = [
-        store.write_whole(f"codecs/{name}/image", view.of(result.decoded)),
-        store.write_whole(f"codecs/{name}/labels", view.of(found.labels)),
-        store.write_whole(f"codecs/{name}/objects", found.values),
+        store.write_whole(f"codecs/{name}/image", made.shown),
+        store.write_whole(f"codecs/{name}/labels", found.objects.shown(view)),
+        store.write_whole(f"codecs/{name}/objects", found.objects.values),
         store.write_whole(f"codecs/{name}/aligned", found.aligned),
+        *([] if view.plane is None else [store.write_whole(projected_name(name), found.objects.projection())]),
+        *further_writes(store, f"codecs/{name}", chain.measurands, found.totals),
+        *([] if made.recorded is None else [store.write_whole(f"codecs/{name}/recorded", made.recorded)]),
     ]
     facts = {
         "config": codec.get_config(),
         "description": codec.describe(),
-        "record": result.record,
-        "ratio": result.ratio,
-        "encoded_bytes": result.encoded_bytes,
+        "record": made.result.record,
+        "ratio": made.result.ratio,
+        "encoded_bytes": made.result.encoded_bytes,
         "counts": list(astuple(found.counts)),
+        **({"steps": list(made.found)} if chain.steps else {}),
     }
     return writes, facts

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compdistort.backend.base import Float32, Float64, UInt16
+from compdistort.backend.base import Float32, Float64
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import Comparison, Reference, compare
-from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.stopping import StopFlag
 
 RAW = ""
@@ -56,15 +56,13 @@ def replicate_rows(chain: Chain, reference: Reference, index: int, stop: StopFla
         If a stop was asked for.
     """
     stop.check()
-    backend = chain.backend
-    drawn = backend.replicate(chain.on_device, chain.noise, chain.key, range(index, index + 1))[0]
-    rows = {RAW: _row(compare(chain, reference, drawn))}
-    image: UInt16 = backend.to_host(drawn).astype(np.uint16, copy=False)
+    drawn = chain.replicate(index)
+    rows = {RAW: _row(compare(chain, reference, chain.see(drawn)))}
+    image = chain.for_codecs(drawn)
     for name, codec in reference.codecs.items():
         stop.check()
-        decoded = codec.apply(image).decoded
-        same = decoded.dtype == image.dtype and np.array_equal(decoded, image)
-        rows[name] = rows[RAW] if same else _row(compare(chain, reference, backend.to_device(decoded)))
+        decoded = chain.decode(codec, image)
+        rows[name] = rows[RAW] if decoded is None else _row(compare(chain, reference, decoded))
     return rows
 
 

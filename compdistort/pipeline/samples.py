@@ -28,7 +28,11 @@ def match_counts(values: Sequence[float]) -> MatchCounts:
 
 
 def make_raw_samples(
-    measurands: Measurands, table: Float64, values: NDArray[np.float32], summaries: Float64
+    measurands: Measurands,
+    table: Float64,
+    values: NDArray[np.float32],
+    summaries: Float64,
+    totals: Float64 | None = None,
 ) -> RawSamples:
     """Return the raw image and its replicates as scoring takes them.
 
@@ -42,6 +46,8 @@ def make_raw_samples(
         Rows of the replicates.
     summaries : ndarray of shape (n_replicates, n_totals + len(COUNTS)), float64
         Their summaries.
+    totals : ndarray of shape (n_totals,), float64, optional
+        Totals of the raw image; only where all of them follow from its table may they be left out.
 
     Returns
     -------
@@ -50,7 +56,7 @@ def make_raw_samples(
     n_totals = len(measurands.totals)
     return RawSamples(
         values=np.ascontiguousarray(measurands.parameters_of(table)),
-        totals=measurands.totals_of(table),
+        totals=measurands.totals_of(table) if totals is None else totals,
         replicate_values=values,
         replicate_totals=summaries[:, :n_totals],
         replicate_counts=tuple(match_counts(row) for row in summaries[:, n_totals:].tolist()),

@@ -3,72 +3,51 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from compdistort.backend import device_parts, requested
-from compdistort.codecs import Codec
 from compdistort.config import StudyConfig
-from compdistort.errors import ConfigError, InputError, InterruptedStudyError, ResourceError, StoreError
-from compdistort.forest import save_classifier
+from compdistort.errors import (
+    ConfigError,
+    ImageFormatError,
+    InputError,
+    InterruptedStudyError,
+    ResourceError,
+    StoreError,
+)
 from compdistort.pipeline import environment
 from compdistort.pipeline.blocks import block_key, run_blocks
-from compdistort.pipeline.classifier import TrainedClassifier, obtain_classifier
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import Reference
-from compdistort.pipeline.forecast import block_size, fit_threads, forecast, forecast_lines, require_disk
-from compdistort.pipeline.half_grid_effect import fast_notice
-from compdistort.pipeline.inputs import (
-    Chain,
-    backend_of,
-    build_chain,
-    input_hashes,
-    portable_config,
-    read_sensor,
-)
+from compdistort.pipeline.forecast import block_size, forecast, forecast_lines, require_disk
+from compdistort.pipeline.inputs import input_hashes, portable_config
 from compdistort.pipeline.operator_scores import commit_operators
 from compdistort.pipeline.outcome import Outcome, commit_pixels, report_store
+from compdistort.pipeline.preparation import Prepared, notices, prepare, restored_chain
 from compdistort.pipeline.progress import Progress
-from compdistort.pipeline.raw_image import read_raw, read_truth
-from compdistort.pipeline.reference import (
-    KEY,
-    MODEL,
-    build_reference,
-    codecs_of,
-    load_reference,
-    restore_classifier,
-)
+from compdistort.pipeline.raw_volume import streams
+from compdistort.pipeline.reference import KEY, build_reference, load_reference
+from compdistort.pipeline.step_call import refuse_code
 from compdistort.pipeline.stopping import StopFlag
-from compdistort.replicate import noise_notices, tables_sha256
+from compdistort.pipeline.study_memory import fit_threads
+from compdistort.replicate import tables_sha256
 from compdistort.store import StudyStore
 from compdistort.study_file import parse_config
 
 PROVENANCE = "provenance.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A study whose inputs are read and checked, before anything is written."""
-
-    chain: Chain
-    trained: TrainedClassifier
-    codecs: dict[str, Codec]
-
-
-def prepare(config: StudyConfig, progress: Progress) -> Prepared:
-    """Read and check every input, train the classifier, fix the codecs on the raw image; write nothing."""
-    codecs = codecs_of(config)
-    image = read_raw(config)
-    raw = image.pixels
-    read_truth(config, raw.shape)
-    sensor = read_sensor(config, raw)
-    backend = backend_of(config, progress)
-    trained = obtain_classifier(config, raw, backend, progress)
-    chain = build_chain(config, image, sensor, trained.classifier, backend)
-    return Prepared(chain=chain, trained=trained, codecs={name: codec.prepare(raw) for name, codec in codecs.items()})
-
-
-def run_study(config: StudyConfig, folder: Path, *, progress: Progress, stop: StopFlag, text: str = "") -> Outcome:
+def run_study(
+    config: StudyConfig,
+    folder: Path,
+    *,
+    progress: Progress,
+    stop: StopFlag,
+    text: str = "",
+    allow_code: bool = False,
+) -> Outcome:
     """Run a study into a new folder.
 
     Parameters
@@ -83,6 +62,8 @@ def run_study(config: StudyConfig, folder: Path, *, progress: Progress, stop: St
         Lets signals end the study between two images.
     text : str
         The study file as given, kept beside the results.
+    allow_code : bool
+        Whether steps may run functions of the user's.
 
     Returns
     -------
@@ -94,12 +75,13 @@ def run_study(config: StudyConfig, folder: Path, *, progress: Progress, stop: St
         Bad input before anything is written; InterruptedStudyError later, and `resume_study` goes on.
     """
     StudyStore.require_absent(folder)
-    prepared = prepare(config, progress)
+    prepared = prepare(config, progress, allow_code=allow_code)
     cost = forecast(prepared.chain, prepared.codecs.values(), config)
     stop.check()
     for line in forecast_lines(cost):
         progress.say(line)
     require_disk(folder, cost.disk_bytes)
+    prepared = replace(prepared, chain=replace(prepared.chain, slab=cost.slab))
     store = StudyStore.create(folder, config.model_dump(mode="json"), text)
     with store.writing(), _resumable(folder):
         return _work(store, config, prepared, cost.threads, progress, stop)
@@ -113,10 +95,12 @@ def resume_study(
     threads: int | None = None,
     device: str | None = None,
     forest: str | None = None,
+    allow_code: bool = False,
 ) -> Outcome:
     """Go on with a study that was stopped; damaged blocks are named and computed again.
 
-    Threads, device and the place of the forest may be others than before: results do not depend on them.
+    Threads, device and the place of the forest may be others than before: results do not depend on them. That steps may
+    run functions of the user's has to be allowed again.
 
     Raises
     ------
@@ -127,12 +111,13 @@ def resume_study(
     """
     store = StudyStore.open(folder)
     config = config_of(store)
+    refuse_code(config, allow_code=allow_code)
     compute = config.compute.asking(requested(device, config.compute.request), threads=threads, forest=forest)
     config = config.model_copy(update={"compute": compute})
     with store.writing(), _resumable(folder):
         for key in store.verify():
             progress.say(f"block {key} is damaged; it is computed again")
-        return _work(store, config, None, 0, progress, stop)
+        return _work(store, config, None, 0, progress, stop, allow_code=allow_code)
 
 
 @contextmanager
@@ -140,7 +125,7 @@ def _resumable(folder: Path) -> Iterator[None]:
     """Say of what stops a study half-way how to go on with it."""
     try:
         yield
-    except (InterruptedStudyError, ResourceError) as error:
+    except (InterruptedStudyError, ResourceError, ImageFormatError) as error:
         first = f"{error.remedy}, then " if error.remedy else "every block that is done is kept: "
         error.remedy = f"{first}go on with `compdistort resume {folder}`"
         raise
@@ -162,6 +147,8 @@ def _work(
     threads: int,
     progress: Progress,
     stop: StopFlag,
+    *,
+    allow_code: bool = False,
 ) -> Outcome:
     """Do what is not committed yet, inside the lock; 0 threads: as many as fit, which a new study has said already."""
     sessions = store.load_json(PROVENANCE).get("sessions", [])
@@ -169,11 +156,11 @@ def _work(
     store.save_json(PROVENANCE, {"sessions": [*sessions, current]})
     began = time.monotonic()
     with stop.on_signals():
-        chain, reference = _reference(store, config, prepared, progress)
+        chain, reference = _reference(store, config, prepared, progress, allow_code=allow_code)
         stop.check()
         if not threads:
-            fit = fit_threads(chain, config)
-            threads = fit.threads
+            fit = fit_threads(chain, config, reference.codecs.values(), reference.objects.n_runs)
+            chain, threads = replace(chain, slab=fit.slab), fit.threads
             for note in fit.notes:
                 progress.say(note)
         run_blocks(
@@ -184,7 +171,7 @@ def _work(
             block=block_size(config),
             devices=device_parts(config.compute.device),
             forest=config.compute.forest,
-            threads=threads,
+            threads=1 if streams(chain) else threads,
             stop=stop,
             progress=progress,
         )
@@ -197,47 +184,27 @@ def _work(
 
 
 def _reference(
-    store: StudyStore, config: StudyConfig, prepared: Prepared | None, progress: Progress
+    store: StudyStore, config: StudyConfig, prepared: Prepared | None, progress: Progress, *, allow_code: bool
 ) -> tuple[Chain, Reference]:
     """Return chain and reference: from the store where committed, else computed and committed."""
     if store.has(KEY):
         _require_same_inputs(store, config)
-        return _restored_chain(store, config, progress), load_reference(store, config)
-    prepared = prepared or prepare(config, progress)
-    chain = prepared.chain
+        return restored_chain(store, config, progress, allow_code=allow_code), load_reference(store, config)
+    if prepared is None:
+        prepared = prepare(config, progress, allow_code=allow_code)
+        chain = prepared.chain
+        chain = replace(chain, slab=fit_threads(chain, config, prepared.codecs.values()).slab)
+    else:
+        chain = prepared.chain
     facts = {
         "inputs": input_hashes(config),
         "config": portable_config(config),
         "provenance": {**environment.software(), "noise_tables_sha256": tables_sha256(chain.noise)},
         "sensor": chain.sensor.to_dict(),
         "classifier": prepared.trained.report,
-        "warnings": [
-            *chain.sensor.source.get("warnings", ()),
-            *chain.sensor.check_image(chain.raw, config.input.raw.name),
-            *noise_notices(chain.raw, chain.sensor, chain.noise),
-            *fast_notice(chain.raw, chain.classifier.features, chain.backend, chain.noise),
-            *prepared.trained.warnings,
-        ],
+        "warnings": notices(prepared, config.input.raw.name),
     }
     return chain, build_reference(chain, prepared.codecs, config, store, facts, progress)
-
-
-def _restored_chain(store: StudyStore, config: StudyConfig, progress: Progress) -> Chain:
-    """Return the chain that the study was started with; a classifier that was damaged since is trained again."""
-    image = read_raw(config)
-    sensor = read_sensor(config, image.pixels)
-    backend = backend_of(config, progress)
-    trained = restore_classifier(store)
-    if trained is None:
-        progress.say("the stored classifier is damaged; it is trained again")
-        trained = obtain_classifier(config, image.pixels, backend, progress)
-        save_classifier(store.folder / MODEL, trained.classifier)
-        if restore_classifier(store) is None:
-            raise StoreError(
-                f"{store.folder / MODEL}: is damaged, and training again gives another classifier",
-                "put the file back, use the scikit-learn that the study was started with, or start a new study",
-            )
-    return build_chain(config, image, sensor, trained.classifier, backend)
 
 
 def _require_same_inputs(store: StudyStore, config: StudyConfig) -> None:
@@ -289,12 +256,13 @@ def report_study(folder: Path, output: Path | None = None) -> Outcome:
     return report_store(store, config_of(store), output)
 
 
-def check_study(config: StudyConfig, progress: Progress) -> dict[str, Any]:
-    """Validate every input and forecast the cost; write nothing."""
-    prepared = prepare(config, progress)
+def check_study(config: StudyConfig, progress: Progress, *, allow_code: bool = False) -> dict[str, Any]:
+    """Validate every input and forecast the cost; write nothing. `allow_code` is that of `run_study`."""
+    prepared = prepare(config, progress, allow_code=allow_code)
     cost = forecast(prepared.chain, prepared.codecs.values(), config)
     return {
         "forecast": asdict(cost),
         "classifier": prepared.trained.report,
+        "steps": prepared.chain.steps.record(),
         "text": "\n".join(forecast_lines(cost)),
     }

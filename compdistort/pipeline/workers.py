@@ -20,8 +20,8 @@ from typing import Any, NamedTuple, Protocol
 
 from compdistort.backend import get_backend
 from compdistort.errors import CompdistortError, InterruptedStudyError, ResourceError
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import Reference
-from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.rows import Row, replicate_rows
 from compdistort.pipeline.stopping import STOP_SIGNALS, StopFlag
 

@@ -2,7 +2,13 @@
 
 from compdistort.reconstruct.attenuation import LineIntegrals, attenuation
 from compdistort.reconstruct.centre import CentreSearch, find_centre
-from compdistort.reconstruct.contrast import ContrastStretch, contrast_stretch
+from compdistort.reconstruct.contrast import (
+    ContrastStretch,
+    StretchLimits,
+    contrast_stretch,
+    stretch_between,
+    stretch_limits,
+)
 from compdistort.reconstruct.geometry import FILTERS, INTERPOLATIONS, SIZES, ParallelBeam
 from compdistort.reconstruct.volume import reconstruct, reconstruction_bytes
 
@@ -14,9 +20,12 @@ __all__ = [
     "ContrastStretch",
     "LineIntegrals",
     "ParallelBeam",
+    "StretchLimits",
     "attenuation",
     "contrast_stretch",
     "find_centre",
     "reconstruct",
     "reconstruction_bytes",
+    "stretch_between",
+    "stretch_limits",
 ]

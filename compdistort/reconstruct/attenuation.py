@@ -67,7 +67,8 @@ def attenuation(
     """
     if projections.ndim != 3:
         raise InputError(
-            f"projections have the shape {projections.shape}", "the axes must be (angle, detector row, detector column)"
+            f"projections have the shape {projections.shape}",
+            "the axes must be (angle, detector row, detector column), and two projections are the fewest",
         )
     if logarithm and flat is None:
         raise ConfigError("the logarithm needs a flat field", "give one, or say that the object emits light")

@@ -13,6 +13,24 @@ TOP = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StretchLimits:
+    """Limits of a stretch, which other images may share.
+
+    Attributes
+    ----------
+    minimum, maximum : float
+        Values of the codes 0 and 65535 of the conversion to 16 bit.
+    low, high : int
+        Lowest and highest of these codes that do not saturate.
+    """
+
+    minimum: float
+    maximum: float
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContrastStretch:
     """A stretched volume, and how to find its values again.
 
@@ -75,6 +93,12 @@ def contrast_stretch(volume: NDArray[Any], saturated_percent: float = 0.35) -> C
     >>> round(made.low), round(made.high), made.below, made.volume.max()
     (10, 989, 10, np.uint16(65535))
     """
+    limits = stretch_limits(volume, saturated_percent)
+    return stretch_between(volume, limits, saturated_percent)
+
+
+def stretch_limits(volume: NDArray[Any], saturated_percent: float = 0.35) -> StretchLimits:
+    """Return the limits that `contrast_stretch` finds; parameters and errors as there."""
     if not 0 <= saturated_percent < 100:
         raise ConfigError(f"saturated_percent is {saturated_percent}", "it must be at least 0 and below 100")
     planes = volume.reshape(-1, *volume.shape[-2:])
@@ -83,11 +107,34 @@ def contrast_stretch(volume: NDArray[Any], saturated_percent: float = 0.35) -> C
     for plane in planes:
         histogram += np.bincount(_codes(plane, minimum, maximum).ravel(), minlength=TOP + 1)
     low, high = _limits(histogram, saturated_percent)
-    codes = np.arange(TOP + 1)
-    table = np.clip((codes - low) / max(high - low, 1) * TOP, 0, TOP).astype(np.uint16)
-    out = np.empty(planes.shape, np.uint16)
+    return StretchLimits(minimum=minimum, maximum=maximum, low=low, high=high)
+
+
+def stretch_between(volume: NDArray[Any], limits: StretchLimits, saturated_percent: float = 0.35) -> ContrastStretch:
+    """Return a volume stretched between limits that may be those of another one.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (planes, rows, columns) or (rows, columns), any real dtype
+        Values, finite; those outside of the limits saturate.
+    limits : StretchLimits
+        The limits.
+    saturated_percent : float
+        What they were found for; it is handed on.
+
+    Returns
+    -------
+    ContrastStretch
+    """
+    minimum, maximum, low, high = limits.minimum, limits.maximum, limits.low, limits.high
+    table = np.clip((np.arange(TOP + 1) - low) / max(high - low, 1) * TOP, 0, TOP).astype(np.uint16)
+    planes = volume.reshape(-1, *volume.shape[-2:])
+    out, below, above = np.empty(planes.shape, np.uint16), 0, 0
     for number, plane in enumerate(planes):
-        out[number] = table[_codes(plane, minimum, maximum)]
+        codes = _codes(plane, minimum, maximum)
+        out[number] = table[codes]
+        below += int(((codes < low) | (plane < minimum)).sum())
+        above += int(((codes > high) | (plane > maximum)).sum())
     unit = (maximum - minimum) / TOP
     return ContrastStretch(
         volume=out.reshape(volume.shape),
@@ -96,8 +143,8 @@ def contrast_stretch(volume: NDArray[Any], saturated_percent: float = 0.35) -> C
         low=minimum + low * unit,
         high=minimum + high * unit,
         saturated_percent=saturated_percent,
-        below=int(histogram[:low].sum()),
-        above=int(histogram[high + 1 :].sum()),
+        below=below,
+        above=above,
     )
 
 

@@ -1,5 +1,6 @@
 """What a user must know about the replicates of an image: saturation, coarse converters, distance to the exact law."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.base import Float64, NoiseTables, UInt16
+from compdistort.backend.planes import PlaneReader
+from compdistort.grey_levels import N_LEVELS, GreyLevels
+from compdistort.io.planes import as_reader, grey_levels, read_some, sampled_planes
 from compdistort.replicate.law import exact_cdf, quantile_cdf, skewness_sixth
 from compdistort.sensor.model import SensorModel
 
@@ -15,6 +19,8 @@ COARSE_DN = 0.5
 ROUNDING_DN2 = 1 / 12
 NOTABLE = 1e-3
 """Fraction of pixels from which saturation, coarseness or pixels without noise are mentioned."""
+RANKED_VOXELS = 1 << 22
+"""Pixels that are put in order, where the sensor has places, for a few of them to be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,23 +80,34 @@ def saturation_report(raw: UInt16, sensor: SensorModel) -> SaturationReport:
     -------
     SaturationReport
     """
-    full = np.array([sensor.max_dn if r.saturation_dn is None else r.saturation_dn for r in sensor.regions])
-    index = sensor.region_map()
-    limit: Any = full[0] if index is None else full[index]
-    sigma = np.sqrt(sensor.variance_dn2(raw) + ROUNDING_DN2)
-    mask = raw + SATURATION_SIGMA * sigma >= limit
+    mask = _near_saturation(raw, sensor, sensor.variance_dn2(raw))
     return SaturationReport(fraction=float(mask.mean()), mask=mask)
 
 
-def law_distance(raw: UInt16, sensor: SensorModel, law: str = "poisson-gaussian", samples: int = 257) -> LawDistance:
+def _near_saturation(raw: UInt16, sensor: SensorModel, variance: Float64) -> NDArray[np.bool_]:
+    full = np.array([sensor.max_dn if r.saturation_dn is None else r.saturation_dn for r in sensor.regions])
+    index = sensor.region_map()
+    limit: Any = full[0] if index is None else full[index]
+    near: NDArray[np.bool_] = raw + SATURATION_SIGMA * np.sqrt(variance + ROUNDING_DN2) >= limit
+    return near
+
+
+def law_distance(
+    raw: UInt16 | PlaneReader,
+    sensor: SensorModel,
+    law: str = "poisson-gaussian",
+    samples: int = 257,
+    levels: GreyLevels | None = None,
+) -> LawDistance:
     """Return how far the normal-quantile draws of an image are from the exact Poisson-Gaussian law.
 
     This is what per-pixel maps draw at every level, and `law="gaussian"` with any sensor. Pixels are sampled at equal
-    steps of their rank in electrons; those below their offset have no exact law and are left out.
+    steps of their rank in electrons; those below their offset have no exact law and are left out. Of a large volume
+    and a sensor with places, `sampled_planes` are ranked.
 
     Parameters
     ----------
-    raw : ndarray of shape ([planes,] rows, columns), uint16
+    raw : ndarray of shape ([planes,] rows, columns), uint16, or PlaneReader
         Raw image, DN.
     sensor : SensorModel
         Of the same frame.
@@ -98,28 +115,63 @@ def law_distance(raw: UInt16, sensor: SensorModel, law: str = "poisson-gaussian"
         Whether the skew term is drawn.
     samples : int
         Pixels to look at.
+    levels : GreyLevels, optional
+        The grey levels of the image, where they are counted already.
 
     Returns
     -------
     LawDistance
     """
-    gain, offset, read_variance = (np.broadcast_to(p, raw.shape).ravel() for p in sensor.parameters())
-    electrons = (raw.ravel() - offset) / gain
-    order = np.argsort(electrons, kind="stable")
-    order = order[np.searchsorted(electrons[order], 0.0) :]
-    if order.size == 0:
+    places: slice | NDArray[np.int64]
+    if sensor.kind == "scalar":
+        y, places = _ranked_levels(grey_levels(raw, levels), sensor, samples)
+    else:
+        y, places = _ranked_pixels(as_reader(raw), sensor, samples)
+    if y.size == 0:
         return LawDistance(mean=0.0, worst=0.0, worst_electrons=0.0, n_pixels=0)
-    chosen = np.unique(order[np.linspace(0, order.size - 1, min(samples, order.size)).astype(np.int64)])
-    read_e = np.sqrt(read_variance[chosen]) / gain[chosen]
-    parts = zip(electrons[chosen], offset[chosen], gain[chosen], read_e, strict=True)
+    gain, offset, read_variance = (np.broadcast_to(p, y.shape) if p.ndim == 0 else p[places] for p in _flat(sensor))
+    electrons = (y - offset) / gain
+    parts = zip(electrons, offset, gain, np.sqrt(read_variance) / gain, strict=True)
     distance = np.array([_distance(m, o, g, r, sensor.max_dn, law) for m, o, g, r in parts])
     worst = int(np.argmax(distance))
     return LawDistance(
         mean=float(distance.mean()),
         worst=float(distance[worst]),
-        worst_electrons=float(electrons[chosen][worst]),
-        n_pixels=len(chosen),
+        worst_electrons=float(electrons[worst]),
+        n_pixels=y.size,
     )
+
+
+def _flat(sensor: SensorModel) -> tuple[Float64, Float64, Float64]:
+    """Return gain, offset and read variance: 0-d, or one a pixel of the frame in raster order."""
+    gain, offset, read_variance = (np.asarray(p, np.float64) for p in sensor.parameters())
+    return (gain, offset, read_variance) if gain.ndim == 0 else (gain.ravel(), offset.ravel(), read_variance.ravel())
+
+
+def _ranks(n: int, samples: int) -> NDArray[np.int64]:
+    return np.linspace(0, n - 1, min(samples, n)).astype(np.int64)
+
+
+def _ranked_levels(levels: GreyLevels, sensor: SensorModel, samples: int) -> tuple[NDArray[np.int64], slice]:
+    """Return the grey levels of pixels at equal steps of their rank; their places do not matter."""
+    gain, offset, _ = sensor.parameters()
+    lit = int(np.searchsorted((np.arange(N_LEVELS) - offset) / gain, 0.0))
+    dark = levels.below(lit)
+    return levels.at_ranks(dark + _ranks(levels.size - dark, samples)), slice(None)
+
+
+def _ranked_pixels(
+    planes: PlaneReader, sensor: SensorModel, samples: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the grey levels and the places in the frame of pixels at equal steps of their rank in electrons."""
+    gain, offset, _ = _flat(sensor)
+    chosen = sampled_planes(planes.shape, RANKED_VOXELS)
+    y = np.stack([plane.ravel() for plane in read_some(planes, chosen)])
+    electrons = ((y - offset) / gain).ravel()
+    order = np.argsort(electrons, kind="stable")
+    order = order[np.searchsorted(electrons[order], 0.0) :]
+    picked = order[_ranks(order.size, samples)]
+    return y.ravel()[picked].astype(np.int64), picked % offset.size
 
 
 def _distance(mu: float, offset: float, gain: float, read_noise_e: float, top: int, law: str) -> float:
@@ -136,27 +188,30 @@ def _distance(mu: float, offset: float, gain: float, read_noise_e: float, top: i
     return float(0.5 * (inside.sum() + drawn[0] + 1 - drawn[-1]))
 
 
-def noise_notices(raw: UInt16, sensor: SensorModel, tables: NoiseTables) -> tuple[str, ...]:
+def noise_notices(
+    raw: UInt16 | PlaneReader, sensor: SensorModel, tables: NoiseTables, levels: GreyLevels | None = None
+) -> tuple[str, ...]:
     """Return what the reader of a report must know about the replicates of an image, one sentence each.
 
     Parameters
     ----------
-    raw : ndarray of shape ([planes,] rows, columns), uint16
-        Raw image, DN.
+    raw : ndarray of shape ([planes,] rows, columns), uint16, or PlaneReader
+        Raw image, DN; of a large volume and a sensor with places, `sampled_planes` are looked at.
     sensor : SensorModel
         Of the same frame.
     tables : NoiseTables
         What is drawn from.
+    levels : GreyLevels, optional
+        The grey levels of the image, where they are counted already.
 
     Returns
     -------
     tuple of str
         Saturation, noise below half a digital number, pixels without noise, distance of the law; empty if all is well.
     """
-    variance = sensor.variance_dn2(raw)
-    saturated = saturation_report(raw, sensor).fraction
-    coarse = float((variance + ROUNDING_DN2 < COARSE_DN**2).mean())
-    still = float((variance == 0).mean())
+    if sensor.kind == "scalar":
+        levels = grey_levels(raw, levels)
+    saturated, coarse, still = _shares(raw, sensor, levels)
     notices = []
     if saturated > 0:
         notices.append(
@@ -168,5 +223,30 @@ def noise_notices(raw: UInt16, sensor: SensorModel, tables: NoiseTables) -> tupl
     if still >= NOTABLE:
         notices.append(f"{still:.1%} of the pixels lie so far below the offset that the model gives them no noise")
     if tables.maps is not None or tables.law == "gaussian":
-        notices.append(law_distance(raw, sensor, tables.law).describe())
+        notices.append(law_distance(raw, sensor, tables.law, levels=levels).describe())
     return tuple(notices)
+
+
+def _shares(raw: UInt16 | PlaneReader, sensor: SensorModel, levels: GreyLevels | None) -> tuple[float, float, float]:
+    """Return which parts of the pixels are near saturation, have noise that is hidden, and have none."""
+    total, found = 0, np.zeros(3, np.int64)
+    for pixels, weight in _weighted(raw, sensor, levels):
+        variance = sensor.variance_dn2(pixels)
+        hidden = variance + ROUNDING_DN2 < COARSE_DN**2
+        masks = (_near_saturation(pixels, sensor, variance), hidden, variance == 0)
+        found += [int((mask * weight).sum()) for mask in masks]
+        total += int(np.broadcast_to(weight, pixels.shape).sum())
+    saturated, coarse, still = (float(n) / total for n in found)
+    return saturated, coarse, still
+
+
+def _weighted(
+    raw: UInt16 | PlaneReader, sensor: SensorModel, levels: GreyLevels | None
+) -> Iterator[tuple[UInt16, NDArray[np.int64]]]:
+    """Give pixels and how many of the image each stands for: every grey level, or sampled planes."""
+    if sensor.kind == "scalar":
+        yield np.arange(N_LEVELS).astype(np.uint16), grey_levels(raw, levels).counts
+        return
+    planes = as_reader(raw)
+    for plane in read_some(planes, sampled_planes(planes.shape)):
+        yield plane, np.ones((), np.int64)

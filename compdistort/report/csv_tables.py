@@ -48,8 +48,9 @@ def csv_tables(report: ReportInput) -> dict[str, str]:
             _object_scores(report),
         ),
     }
-    if report.operators is not None:
-        tables["operators.csv"] = (CSV_COLUMNS, csv_rows(report.operators))
+    for name, view in (("operators", report.operators), ("operators_recorded", report.operators_recorded)):
+        if view is not None:
+            tables[f"{name}.csv"] = (CSV_COLUMNS, csv_rows(view))
     return {name: _text(header, rows) for name, (header, rows) in tables.items()}
 
 

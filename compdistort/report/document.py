@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from compdistort.io.files import atomic_path, resource_errors
@@ -13,8 +14,10 @@ from compdistort.report import (
     figures_image,
     figures_noise,
     figures_scores,
+    figures_volume,
     methods,
     operators,
+    steps,
     tables,
     tables_detail,
     words,
@@ -34,7 +37,7 @@ TEMPLATE = "report.html.jinja"
 def write_document(report: ReportInput, folder: Path) -> Path:
     """Write tables, twin and page; see `compdistort.report.write_report`."""
     folder = Path(folder)
-    residuals = {codec.codec: residual(report.raw, codec.image, report.sigma_dn) for codec in report.codecs}
+    residuals = {codec.codec: residual(report.frame, codec.frame, report.sigma_dn) for codec in report.codecs}
     shape = scene_geometry(report)
     page = render(report, residuals, shape)
     files = {f"tables/{name}": text for name, text in csv_tables(report).items()}
@@ -69,6 +72,7 @@ def render(report: ReportInput, residuals: dict[str, Residual], shape: Geometry)
         **_plots(report),
         **_tables(report, shape),
         "operators": operators.page_parts(report),
+        "steps": steps.page_parts(report),
     }
     return page_templates().get_template(TEMPLATE).render(context)
 
@@ -118,13 +122,17 @@ def _fields(data: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _pictures(report: ReportInput, residuals: dict[str, Residual]) -> dict[str, Any]:
     window = choose_window(report.labels)
+    # A recorded frame shows no objects: its middle is magnified.
+    of_frame = window if report.recorded is None else choose_window(np.zeros(report.frame.shape, np.int32))
     return {
         "window": window,
         "probability": figures_image.probability(report),
         "overview": figures_image.overview(report, window),
         "magnified": figures_image.magnified(report, window),
-        "projections": figures_image.projections(report),
-        "residual_rows": figures_image.residual_rows(report, residuals, window),
+        "projections": figures_volume.projections(report),
+        "codec_projections": figures_volume.codec_projections(report),
+        "frames": figures_volume.recorded_frames(report),
+        "residual_rows": figures_image.residual_rows(report, residuals, of_frame),
         "colour_bar": figures_image.colour_bar(),
     }
 
@@ -143,6 +151,7 @@ def _plots(report: ReportInput) -> dict[str, Any]:
 def _tables(report: ReportInput, shape: Geometry) -> dict[str, Any]:
     return {
         "verdict_table": tables.verdict_table(report),
+        "totals_table": tables_detail.totals_table(report) if report.codecs else None,
         "precision_table": tables.precision_table(report),
         "delta_table": tables.delta_table(report),
         "file_table": tables.file_table(report),

@@ -43,10 +43,16 @@ class ResidualRow:
     note: str
 
 
-def _img(uri: str, alt: str, shape: tuple[int, ...], css_class: str = "") -> Markup:
+def img(uri: str, alt: str, shape: tuple[int, ...], css_class: str = "") -> Markup:
+    """Return an ``img`` element with its alternative text."""
     return Markup('<img src="{}" alt="{}" width="{}" height="{}" class="{}">').format(
         uri, alt, shape[1], shape[0], css_class
     )
+
+
+def seen_words(report: ReportInput) -> str:
+    """Return what the raw image is called: what steps make of it is no longer what was recorded."""
+    return "Raw image" if report.recorded is None else "Raw image after the steps"
 
 
 def overview(report: ReportInput, window: Window) -> tuple[Panel, ...]:
@@ -59,7 +65,7 @@ def overview(report: ReportInput, window: Window) -> tuple[Panel, ...]:
     window : Window
         Part that a frame marks.
     """
-    factor = pictures.reduction(report.raw.shape)
+    factor = pictures.reduction(report.raw.shape, _longest(report))
     image = pictures.grey(pictures.reduce_mean(report.raw, factor), pictures.contrast(report.raw))
     labels = report.labels[::factor, ::factor][: image.shape[0], : image.shape[1]]
     width = pictures.reduction(image.shape, 480)
@@ -71,45 +77,27 @@ def overview(report: ReportInput, window: Window) -> tuple[Panel, ...]:
         size = f"plane {report.volume.plane} of 0 to {report.volume.shape[0] - 1}, {size}"
     objects = plural(int(np.unique(report.labels[report.labels > 0]).size), "object")
     palette = pictures.grey_palette()
+    name = seen_words(report)
     pair = (
-        ("Raw image", f"{size}, outlines of the objects", outlined, f"Raw image, {size}, with {objects} outlined"),
+        (name, f"{size}, outlines of the objects", outlined, f"{name}, {size}, with {objects} outlined"),
         ("Mask", objects, mask, f"Mask of the raw image with {objects} in white"),
     )
     return tuple(
         Panel(
             label=label,
             detail=detail,
-            picture=_img(png_uri(np.where(mark, np.uint8(pictures.WINDOW), array), palette), alt, array.shape),
+            picture=img(png_uri(np.where(mark, np.uint8(pictures.WINDOW), array), palette), alt, array.shape),
         )
         for label, detail, array, alt in pair
     )
 
 
+def _longest(report: ReportInput) -> int:
+    return pictures.MAX_PIXELS if report.volume is None else pictures.VOLUME_PIXELS
+
+
 def _with_outlines(image: UInt8, labels: Int32, width: int) -> UInt8:
     return np.where(pictures.thicken(pictures.boundary(labels), width), np.uint8(pictures.OUTLINE), image)
-
-
-def projections(report: ReportInput) -> tuple[Panel, ...]:
-    """Return the maximum of a volume over its planes, alone and with the outlines of all objects; none of a plane."""
-    volume = report.volume
-    if volume is None:
-        return ()
-    factor = pictures.reduction(volume.projection.shape)
-    image = pictures.grey(
-        pictures.reduce_mean(volume.projection, factor).astype(np.float32), pictures.contrast(volume.projection)
-    )
-    labels = volume.labels[::factor, ::factor][: image.shape[0], : image.shape[1]]
-    outlined = _with_outlines(image, labels, pictures.reduction(image.shape, 480))
-    objects = plural(len(report.raw_values), "object")
-    words = f"Maximum of the raw volume over its {volume.shape[0]} planes"
-    palette = pictures.grey_palette()
-    return tuple(
-        Panel(label=label, detail=detail, picture=_img(png_uri(array, palette), alt, array.shape))
-        for label, detail, array, alt in (
-            ("Maximum projection", f"{volume.shape[0]} planes", image, words),
-            ("with outlines", objects, outlined, f"{words}, with {objects} outlined"),
-        )
-    )
 
 
 def magnified(report: ReportInput, window: Window) -> tuple[Panel, ...]:
@@ -118,7 +106,7 @@ def magnified(report: ReportInput, window: Window) -> tuple[Panel, ...]:
     limits = pictures.contrast(report.raw[where])
     raw_labels = report.labels[where]
     first = Panel(
-        label="Raw image",
+        label=seen_words(report),
         detail="",
         picture=_outlined(
             pictures.grey(report.raw[where], limits), (raw_labels,), "Magnified part of the raw image with outlines"
@@ -163,7 +151,7 @@ def probability(report: ReportInput) -> Markup | None:
     factor = pictures.reduction(report.probability.shape, MAP_PIXELS)
     image = pictures.grey(pictures.reduce_mean(report.probability, factor), (0.0, 1.0))
     alt = "Foreground probability of the raw image, from black, zero, to white, one"
-    return _img(png_uri(image, pictures.grey_palette()), alt, image.shape)
+    return img(png_uri(image, pictures.grey_palette()), alt, image.shape)
 
 
 def residual_rows(report: ReportInput, residuals: dict[str, Residual], window: Window) -> tuple[ResidualRow, ...]:
@@ -179,7 +167,7 @@ def residual_rows(report: ReportInput, residuals: dict[str, Residual], window: W
         The magnified part.
     """
     limit = _common_limit(residuals)
-    shown = "image" if report.volume is None else "plane"
+    shown = "frame" if report.recorded is not None else "image" if report.volume is None else "plane"
     return tuple(
         _residual_row(codec, residuals[codec.codec], window, limit, i, shown) for i, codec in enumerate(report.codecs)
     )
@@ -194,7 +182,7 @@ def _common_limit(residuals: dict[str, Residual]) -> float:
 def _residual_row(
     codec: CodecImage, one: Residual, window: Window, limit: float, index: int, shown: str
 ) -> ResidualRow:
-    of_plane = "" if shown == "image" else " of this plane"
+    of_plane = "" if shown == "image" else f" of this {shown}"
     if not one.scores.any():
         return ResidualRow(codec=codec.codec, panels=(), note=f"No pixel{of_plane} changes.")
     factor = pictures.reduction(one.scores.shape, MAP_PIXELS)
@@ -206,14 +194,14 @@ def _residual_row(
         Panel(
             label=f"Whole {shown}",
             detail="" if factor == 1 else f"one row and column in {factor}",
-            picture=_img(
+            picture=img(
                 png_uri(whole, palette), f"Map of the residual over noise for {name}, whole {shown}", whole.shape
             ),
         ),
         Panel(
             label="Magnified part",
             detail="",
-            picture=_img(
+            picture=img(
                 png_uri(part, palette), f"Map of the residual over noise for {name}, magnified", part.shape, "pixels"
             ),
         ),

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter
 
 from compdistort.backend.base import Float64
+from compdistort.measurands import AT
 from compdistort.report.figures_areas import plain_ticks
 from compdistort.report.formatting import percent, relative_half_width
 from compdistort.report.inputs import ReportInput
@@ -28,7 +29,11 @@ def precision_at(point: ConvergencePoint, size: str) -> dict[str, float]:
 def convergence_figure(report: ReportInput) -> Markup | None:
     """Return how precisely s is known against the number of replicates; None without a usable point."""
     points = report.scores.convergence
-    precisions = [precision_at(point, report.measurands.size) for point in points]
+    # Further thresholds have no lines of their own: there are seven colours.
+    precisions = [
+        {name: one for name, one in precision_at(point, report.measurands.size).items() if AT not in name}
+        for point in points
+    ]
     series = {name: [one[name] for one in precisions] for name in (precisions[0] if precisions else ())}
     if not any(math.isfinite(value) for values in series.values() for value in values):
         return None
@@ -98,7 +103,7 @@ def _draws_lines(sensor: dict[str, Any]) -> bool:
 
 def _binned(report: ReportInput) -> tuple[Float64, Float64]:
     """Return mean grey level and mean variance in bins of equal width that hold enough pixels."""
-    raw, variance = report.raw.ravel().astype(np.float64), report.sigma_dn.ravel() ** 2
+    raw, variance = report.frame.ravel().astype(np.float64), report.sigma_dn.ravel() ** 2
     if not (variance > 0).any():
         return np.empty(0), np.empty(0)
     edges = np.linspace(raw.min(), raw.max() + 1, _BINS + 1)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from compdistort.measurands import Total
+from compdistort.measurands import AT, Total
 from compdistort.report.figures_areas import groups, name_length, plain_ticks
 from compdistort.report.formatting import fixed, number, short
 from compdistort.report.inputs import ReportInput
@@ -27,15 +27,20 @@ from compdistort.score.results import CodecScores, QuantityScore
 
 _LINEAR, _LINEAR_SCALE = 2.0, 1.2  # wide scores: linear up to twice the margin, logarithmic beyond
 _TICK_GAP = 0.3
+_TOTALS_A_ROW = 4
 
 
 def totals_figure(report: ReportInput) -> Markup:
     """Return every total for the raw image and every codec, with the band of the uncertainty."""
     name, totals = "totals", report.measurands.totals
+    columns = min(len(totals), _TOTALS_A_ROW)
+    rows = math.ceil(len(totals) / columns)
     with figure_style(name):
-        figure, axes = new_figure(10, 3.3 if len(report.codecs) <= 4 else 3.9, 1, len(totals))
-        for one, total in zip(axes, totals, strict=True):
+        figure, axes = new_figure(10, rows * (3.3 if len(report.codecs) <= 4 else 3.9), rows, columns)
+        for one, total in zip(axes, totals, strict=False):
             _totals_axes(one, report, total)
+        for one in axes[len(totals) :]:
+            one.set_axis_off()
         said = "; ".join(
             f"{codec.codec}: " + ", ".join(f"{q.name} {number(q.compressed)}" for q in codec.quantities[: len(totals)])
             for codec in report.scores.codecs
@@ -47,9 +52,7 @@ def totals_figure(report: ReportInput) -> Markup:
 
 def _totals_axes(axes: Axes, report: ReportInput, total: Total) -> None:
     scores = [next(q for q in codec.quantities if q.name == total.name) for codec in report.scores.codecs]
-    words, unit = total.meaning, unit_words(total.unit)
-    symbol = f" {total.name}" if total.decides else ""
-    axes.set_title(f"{words[0].upper()}{words[1:]}{symbol}" + (f" ({unit})" if unit else ""))
+    axes.set_title(_total_title(total))
     names = ["raw", *(short(codec.codec, 16) for codec in report.scores.codecs)]
     axes.set_xticks(range(len(names)), names)
     if len(names) > 4 or max(map(len, names)) > 9:
@@ -73,6 +76,17 @@ def _totals_axes(axes: Axes, report: ReportInput, total: Total) -> None:
     )
     for x, score in enumerate(scores, start=1):
         axes.plot([x], [score.compressed], "D", color=VERDICT_COLOURS[score.decision], markersize=6)
+
+
+def _total_title(total: Total) -> str:
+    """Return what a total is, its symbol or further threshold, and its unit: a quarter of the page holds it."""
+    unit, (name, _, threshold) = unit_words(total.unit), total.name.partition(AT)
+    words = total.meaning.partition(" (")[0].partition(" at threshold")[0]
+    if threshold:
+        words = f"{words.removeprefix('total ')} at {threshold}"
+    elif total.decides and name not in words:
+        words = f"{words} {name}"
+    return f"{words[0].upper()}{words[1:]}" + (f" ({unit})" if unit else "")
 
 
 def score_figures(report: ReportInput) -> list[Markup]:

@@ -32,7 +32,8 @@ class Geometry:
     boundary_per_size : float
         Sum of the perimeters (surfaces) over the sum of the areas (volumes), 1 / unit of length.
     contrast : float
-        Mean grey level inside minus outside the objects, in units of the mean pixel noise.
+        Mean grey level inside minus outside the objects, in units of the mean pixel noise; NaN where images go through
+        steps, after which the noise of a pixel is not known.
     """
 
     n_objects: int
@@ -72,7 +73,7 @@ def scene_geometry(report: ReportInput) -> Geometry:
     )
     seen = n if measurands.ndim == 2 else int(np.unique(report.labels[inside]).size)
     step = float(report.raw[inside].mean() - report.raw[~inside].mean()) if not inside.all() else float("nan")
-    noise = float(report.sigma_dn.mean())
+    noise = float(report.sigma_dn.mean()) if report.recorded is None else 0.0
     return Geometry(
         n_objects=n,
         cover=float(inside.mean()),

@@ -36,6 +36,10 @@ class CodecImage:
         Its objects.
     values : ndarray of shape (n_raw_objects, n_parameters), float64
         Parameters aligned to the raw objects; NaN where unmatched.
+    projected_labels : ndarray of shape (rows, columns), int32, or None
+        Of a volume, the maximum of its label volume.
+    recorded : ndarray of shape (rows, columns), uint16 or float32, or None
+        Where images go through steps, the decoded frame of `RecordedView`; `image` is then what the steps make.
     """
 
     codec: str
@@ -48,6 +52,13 @@ class CodecImage:
     image: Any
     labels: Int32
     values: Float64
+    projected_labels: Int32 | None = None
+    recorded: Any | None = None
+
+    @property
+    def frame(self) -> Any:
+        """The decoded pixels of what was recorded, as they are compared with the noise."""
+        return self.image if self.recorded is None else self.recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +87,50 @@ class VolumeView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step between what was recorded and what the classifier sees.
+
+    Attributes
+    ----------
+    name : str
+        Its id in the study file.
+    words : str
+        What it does, without a full stop.
+    found : dict
+        What it found on the raw image, as data.
+    shape : tuple of int
+        Shape of what it makes.
+    """
+
+    name: str
+    words: str
+    found: dict[str, Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedView:
+    """What was recorded, where images go through steps before they are seen: noise and codecs are of it.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of what was recorded, ([frames,] rows, columns).
+    frame : int or None
+        The frame that stands for it wherever its pixels are shown, from 0; None of a single one.
+    raw : ndarray of shape (rows, columns), uint16
+        That frame, DN.
+    steps : tuple of Step
+        In their order.
+    """
+
+    shape: tuple[int, ...]
+    frame: int | None
+    raw: UInt16
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorView:
     """Scores of the features themselves, over a part of the image.
 
@@ -83,6 +138,8 @@ class OperatorView:
     ----------
     names : tuple of str
         The features.
+    plane : int or None
+        Plane, or recorded frame, that the part lies in; None of a plane itself.
     rows, columns : (int, int)
         First and one past the last row and column of the part.
     n_replicates : int
@@ -92,6 +149,7 @@ class OperatorView:
     """
 
     names: tuple[str, ...]
+    plane: int | None
     rows: tuple[int, int]
     columns: tuple[int, int]
     n_replicates: int
@@ -102,12 +160,14 @@ class OperatorView:
 class ReportInput:
     """Everything that one report shows; of a volume, images are one plane of it.
 
+    Where images go through steps, "raw image" is what the steps make of the recorded one.
+
     Attributes
     ----------
     title : str
         Name of the study.
-    raw : ndarray of shape (rows, columns), uint16
-        Raw image, DN.
+    raw : ndarray of shape (rows, columns), uint16 or float32
+        Raw image: DN, or the unit that the last step gives.
     labels : ndarray of shape (rows, columns), int32
         Objects of the raw image.
     probability : ndarray of shape (rows, columns), float64, or None
@@ -117,7 +177,7 @@ class ReportInput:
     measurands : Measurands
         What they are.
     sigma_dn : ndarray of shape (rows, columns), float64
-        Standard deviation over replicates of every pixel, DN (from the exact sums).
+        Standard deviation over replicates of every pixel of `frame`, DN (from the exact sums).
     sensor : dict
         The sensor model as data; ``estimated`` is True where it comes from a single image.
     classifier : dict
@@ -138,12 +198,16 @@ class ReportInput:
         Where the image is a volume.
     operators : OperatorView or None
         Where the study asks for scores of the features.
+    operators_recorded : OperatorView or None
+        The same before the steps.
+    recorded : RecordedView or None
+        Where images go through steps.
     truth : dict or None
         For simulated scenes: what is known (e.g. number of objects, pixel Dice against truth).
     """
 
     title: str
-    raw: UInt16
+    raw: Any
     labels: Int32
     probability: Float64 | None
     raw_values: Float64
@@ -160,13 +224,26 @@ class ReportInput:
     truth: dict[str, Any] | None = None
     volume: VolumeView | None = None
     operators: OperatorView | None = None
+    operators_recorded: OperatorView | None = None
+    recorded: RecordedView | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the whole image."""
-        return self.raw.shape if self.volume is None else self.volume.shape
+        """Shape of the whole image that the classifier sees."""
+        shape: tuple[int, ...] = self.raw.shape if self.volume is None else self.volume.shape
+        return shape
+
+    @property
+    def recorded_shape(self) -> tuple[int, ...]:
+        """Shape of the whole image that was recorded."""
+        return self.shape if self.recorded is None else self.recorded.shape
+
+    @property
+    def frame(self) -> Any:
+        """The pixels that noise and codecs are shown on: the recorded frame, or the raw image."""
+        return self.raw if self.recorded is None else self.recorded.raw
 
     @property
     def raw_bytes(self) -> int:
-        """Bytes of the whole image, 2 a pixel."""
-        return 2 * math.prod(self.shape)
+        """Bytes of the whole image that was recorded, 2 a pixel."""
+        return 2 * math.prod(self.recorded_shape)

@@ -5,8 +5,10 @@ from typing import Any
 import compdistort
 from compdistort.features.half_grid import COARSE_PX
 from compdistort.forest.tuned import decide
+from compdistort.measurands.further import ORGAN_LEVEL
 from compdistort.report.formatting import listing, number, plain, plural, ratio
 from compdistort.report.inputs import ReportInput
+from compdistort.report.steps import methods_words
 from compdistort.report.words import from_threshold, value_words
 
 CITATION = (
@@ -36,6 +38,7 @@ def methods_paragraph(report: ReportInput) -> str:
     return " ".join(
         [
             _replicates(report),
+            *([] if report.recorded is None else [methods_words(report.recorded)]),
             _chain(report),
             _codecs(report),
             _scores(report),
@@ -56,10 +59,12 @@ def _replicates(report: ReportInput) -> str:
             f"read noise {number(one['read_noise_e'])} e-)"
         )
     law = _LAWS.get(_setting(report.config, "noise.law", "poisson-gaussian"), "the sensor's noise law")
-    shape, element = (report.raw.shape, "pixel") if report.volume is None else (report.volume.shape, "voxel")
+    shape = report.recorded_shape
+    element = "voxel" if len(shape) == 3 and report.recorded is None else "pixel"
+    image = "raw image" if report.recorded is None else "recorded image"
     return (
-        f"Raw-equivalent replicates ({report.scores.n_replicates}) of the {' x '.join(map(str, shape))} {element} raw "
-        "image were "
+        f"Raw-equivalent replicates ({report.scores.n_replicates}) of the {' x '.join(map(str, shape))} {element} "
+        f"{image} were "
         f"drawn from {law} {source}{numbers}; random numbers were Philox4x32-10, seed "
         f"{_setting(report.config, 'noise.seed', 'as recorded')}, computed with compdistort {compdistort.__version__}."
     )
@@ -87,8 +92,24 @@ def _chain(report: ReportInput) -> str:
         f"{preset}{approximated} trained on sparse annotations{truth}{rounded}, a probability threshold of "
         f"{plain(decided.threshold)}, labelling with "
         f"{_setting(report.config, 'measure.connectivity', CONNECTIVITY[report.measurands.ndim])}-connectivity, and "
-        f"the measurement of {_parameters(report)}. Objects were paired {_matched(report)}."
+        f"the measurement of {_parameters(report)}. Objects were paired {_matched(report)}.{_further(report)}"
     )
+
+
+def _further(report: ReportInput) -> str:
+    """Return what else was measured, and how an organ was told."""
+    further = report.measurands.further
+    words = ""
+    if further.thresholds:
+        levels = "thresholds" if len(further.thresholds) > 1 else "threshold"
+        words += f" Totals were taken at the {levels} {listing([plain(one) for one in further.thresholds])} too."
+    if further.organ_excludes is not None:
+        element = "voxel" if report.measurands.ndim == 3 else "pixel"
+        words += (
+            f" The organ was every {element} whose probability of class {further.organ_excludes} stayed below "
+            f"{plain(ORGAN_LEVEL)}, and the load the size of all objects over its size."
+        )
+    return words
 
 
 def _matched(report: ReportInput) -> str:

@@ -12,8 +12,8 @@ from compdistort.report.style import BLUE, ORANGE, SKY, VERMILLION, rgb
 Bool = NDArray[np.bool_]
 Picture = NDArray[np.uint16] | NDArray[np.float32] | Float64
 
-MAX_PIXELS = 1200
-"""Longest side of a picture; larger images are reduced."""
+MAX_PIXELS, VOLUME_PIXELS = 1200, 640
+"""Longest side of a picture of a plane, and of a volume, which has more pictures; larger images are reduced."""
 GREYS = 250
 OUTLINE, WINDOW = 250, 251
 """Palette rows of the outlines and of the frame that marks the magnified part."""
@@ -68,6 +68,8 @@ def choose_window(labels: Int32, side: int = 144) -> Window:
 def contrast(image: Picture) -> tuple[float, float]:
     """Return the grey levels that become black and white: those that 0.3 and 99.8 % of the pixels do not exceed."""
     low, high = (float(q) for q in np.percentile(image, (0.3, 99.8)))
+    if image.dtype.kind == "f":  # what steps make may span much less than 1
+        return low, high if high > low else low + 1.0
     return low, max(high, low + 1.0)
 
 

@@ -14,6 +14,44 @@ SHIFT_LIMIT = 0.5
 """Beyond this double-noise shift, replicates are not raw-equivalent for a quantity."""
 
 
+def totals_table(report: ReportInput) -> Table:
+    """Return every total, raw and after every codec, with its uncertainty and scores (the paper's Table 2).
+
+    Parameters
+    ----------
+    report : ReportInput
+        A study with at least one codec.
+    """
+    rows = []
+    for index, total in enumerate(report.measurands.totals):
+        of_codecs = [codec.quantities[index] for codec in report.scores.codecs]
+        spread = report.scores.total_uncertainty.get(total.name)
+        unit = unit_words(total.unit)
+        rows.append(
+            (
+                words_cell(total.name.replace("_", " "), total.meaning + (f", {unit}" if unit else "")),
+                Cell(text=_total(of_codecs[0].raw)),
+                Cell(text=NOTHING) if spread is None else estimate_cell(spread),
+                *(
+                    Cell(text=_total(q.compressed), small=f"{fixed(q.paper.value)} / {fixed(q.expected.value)}")
+                    for q in of_codecs
+                ),
+            )
+        )
+    return Table(
+        caption="Totals of the raw image, their uncertainty, and what every codec makes of them",
+        head=(*head_cells("Total", "raw", "s"), *(Cell(text=one.codec, small="E1 / E3") for one in report.codecs)),
+        rows=tuple(rows),
+        note=f"Under s its interval at {plain(100 * report.scores.level)} %; under every value its scores E1 and E3.",
+        css_class="dense",
+    )
+
+
+def _total(value: float) -> str:
+    """Return a total: whole numbers as they are, others with five digits."""
+    return number(value, 1 if value.is_integer() and abs(value) < 1e9 else 5)
+
+
 def shift_table(report: ReportInput) -> Table:
     """Return the double-noise shift of every quantity, the largest first."""
 
@@ -127,8 +165,9 @@ def geometry_table(report: ReportInput, shape: Geometry) -> Table:
         ("outline pixels of an object, mean", number(shape.boundary_pixels)),
         ("part of the object pixels that lie on an outline", percent(shape.boundary_share)),
         (f"{border} / {size}, 1/{unit_words(measurands.parameters[0].length)}", number(shape.boundary_per_size)),
-        ("contrast of objects, in units of pixel noise", number(shape.contrast)),
     ]
+    if report.recorded is None:
+        facts.append(("contrast of objects, in units of pixel noise", number(shape.contrast)))
     for codec, scores in pairs(report):
         spread = scores.delta_size.spread.value
         facts.append((f"s.d. of Δ{symbol} over median {size}, {codec.codec}", percent(spread / shape.median_size)))

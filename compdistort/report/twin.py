@@ -18,6 +18,7 @@ from compdistort.report.inputs import CodecImage, ReportInput
 from compdistort.report.methods import CITATION, DOI, methods_paragraph
 from compdistort.report.operators import operators_dict
 from compdistort.report.pictures import Residual
+from compdistort.report.steps import steps_dict
 from compdistort.report.words import headline, problems, size_words
 from compdistort.score.serialise import scores_to_dict
 
@@ -65,6 +66,10 @@ def report_dict(report: ReportInput, residuals: dict[str, Residual], shape: Geom
     }
     if report.operators is not None:
         data["operators"] = operators_dict(report.operators)
+    if report.operators_recorded is not None:
+        data["operators_recorded"] = operators_dict(report.operators_recorded)
+    if report.recorded is not None:
+        data["recorded"] = steps_dict(report.recorded)
     plain: dict[str, Any] = _plain(data)
     return plain
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from compdistort.measurands import PLANAR, Measurands, volume_measurands
+from compdistort.measurands import AT, PLANAR, Measurands, volume_measurands
 from compdistort.report.formatting import fixed, listing, number, percent, plain, ratio
 from compdistort.report.inputs import CodecImage, ReportInput
 from compdistort.score.columns import OBJECT_MEAN
@@ -20,8 +20,8 @@ _ORDER = {"intolerable": 0, "undecided": 1, "tolerable": 2}
 
 
 def principal(quantity: QuantityScore) -> bool:
-    """Return whether a quantity is shown among the scores: not a total that follows from others."""
-    return quantity.name not in DERIVED
+    """Return whether a quantity is shown among the scores: not a total that follows from others, at any threshold."""
+    return quantity.name.partition(AT)[0] not in DERIVED
 
 
 def quantity_words(name: str, measurands: Measurands) -> str:

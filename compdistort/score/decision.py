@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from compdistort.backend.base import Float64
-from compdistort.measurands import TOTAL_MEANINGS
+from compdistort.measurands import total_meaning
 from compdistort.score.epsilon import Jackknife
 from compdistort.score.results import QuantityScore
 
@@ -197,7 +197,7 @@ def _size(quantity: QuantityScore) -> float:
 
 def _score_words(quantity: QuantityScore) -> str:
     e = quantity.expected
-    name = TOTAL_MEANINGS.get(quantity.name, f"mean {quantity.name}")
+    name = total_meaning(quantity.name) or f"mean {quantity.name}"
     if not math.isfinite(e.value):
         return f"{name} has no score"
     interval = f" [{e.low:+.2f}, {e.high:+.2f}]" if math.isfinite(e.low) else ""

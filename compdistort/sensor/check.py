@@ -5,7 +5,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from compdistort.backend.planes import PlaneReader
 from compdistort.errors import CalibrationError
+from compdistort.grey_levels import GreyLevels
+from compdistort.io.planes import as_reader, grey_levels, plane_of, read_some, sampled_planes
 from compdistort.sensor.flat_noise import block_noise
 
 MIN_BLOCKS = 20
@@ -24,37 +27,49 @@ class _Model(Protocol):
     def variance_dn2(self, y: NDArray[Any]) -> NDArray[np.float64]: ...
 
 
-def check_image(model: _Model, image: NDArray[Any], name: str) -> tuple[str, ...]:
+def check_image(
+    model: _Model, image: NDArray[Any] | PlaneReader, name: str, levels: GreyLevels | None = None
+) -> tuple[str, ...]:
     """Refuse an image that the sensor cannot have taken; return warnings. See `SensorModel.check_image`."""
-    shape = model.frame_shape
+    shape, planes = model.frame_shape, as_reader(image)
     if shape is not None and image.shape[-2:] != shape:
         raise CalibrationError(
             f"{name}: {image.shape[-2:]} pixels, but the sensor model is for {shape}",
             "crop the sensor model as the image was cropped, or calibrate per frame (without --taps and --per-pixel)",
         )
-    _check_range(model, image, name)
-    plane = image.reshape(-1, *image.shape[-2:])[image.reshape(-1, *image.shape[-2:]).shape[0] // 2]
-    return (*_saturated(model, image, name), *_check_noise(model, plane, name))
+    levels = grey_levels(planes, levels)
+    _check_range(model, planes, levels, name)
+    middle = plane_of(planes, planes.shape[0] // 2)
+    return (*_saturated(model, levels, name), *_check_noise(model, middle, name))
 
 
-def _check_range(model: _Model, image: NDArray[Any], name: str) -> None:
-    top, bottom = int(image.max()), int(image.min())
-    if top > model.max_dn or bottom < 0:
+def _check_range(model: _Model, planes: PlaneReader, levels: GreyLevels, name: str) -> None:
+    top, bottom = levels.maximum, levels.minimum
+    if top > model.max_dn:
         raise CalibrationError(
             f"{name}: grey levels {bottom} to {top} lie outside the sensor's 0 to {model.max_dn} DN",
             "give the bit depth that the camera was saved with (--bits when calibrating)",
         )
-    _, offset, _ = model.parameters()
-    difference = np.median(image - np.asarray(offset, np.float64))
-    if difference < 0:
+    share = _share_below_offset(model, planes, levels)
+    if share > 0.5:
         raise CalibrationError(
-            f"{name}: its median grey level lies {-difference:.1f} DN below the sensor's offset",
+            f"{name}: its median grey level lies below the sensor's offset, as do {100 * share:.0f} % of its pixels",
             "this calibration belongs to another camera or another setting: calibrate the one that took the image",
         )
 
 
-def _saturated(model: _Model, image: NDArray[Any], name: str) -> tuple[str, ...]:
-    share = float(np.mean(image >= min(model.saturation_dn, model.max_dn)))
+def _share_below_offset(model: _Model, planes: PlaneReader, levels: GreyLevels) -> float:
+    """Return which part of the pixels is darker than no light; where the offset has places, of the sampled planes."""
+    _, offset, _ = model.parameters()
+    if not isinstance(offset, np.ndarray):
+        return levels.below(float(offset)) / levels.size
+    chosen = sampled_planes(planes.shape)
+    below = sum(int(np.count_nonzero(plane < offset)) for plane in read_some(planes, chosen))
+    return below / (len(chosen) * offset.size)
+
+
+def _saturated(model: _Model, levels: GreyLevels, name: str) -> tuple[str, ...]:
+    share = levels.at_least(min(model.saturation_dn, model.max_dn)) / levels.size
     if share > 0.5:
         raise CalibrationError(
             f"{name}: {100 * share:.1f} % of the pixels are saturated (>= {model.saturation_dn:.0f} DN)",

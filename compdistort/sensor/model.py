@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compdistort.backend.planes import PlaneReader
 from compdistort.errors import CalibrationError
+from compdistort.grey_levels import GreyLevels
 from compdistort.sensor import check, sensor_format
 from compdistort.sensor.regions import SensorMaps, SensorRegion, validate_model
 
@@ -163,15 +165,19 @@ class SensorModel:
         source = {**self.source, "crop": [*rows, *columns]}
         return replace(self, regions=regions, maps=maps, frame_shape=shape, source=source)
 
-    def check_image(self, image: NDArray[Any], name: str) -> tuple[str, ...]:
+    def check_image(
+        self, image: NDArray[Any] | PlaneReader, name: str, levels: GreyLevels | None = None
+    ) -> tuple[str, ...]:
         """Refuse an image that this sensor cannot have taken; return warnings about one that it can.
 
         Parameters
         ----------
-        image : ndarray of shape (..., rows, columns), integer
-            Raw image, DN.
+        image : ndarray of shape (..., rows, columns), uint16; or PlaneReader
+            Raw image, DN. Noise is compared in the middle plane.
         name : str
             What to call it in messages, e.g. its path.
+        levels : GreyLevels, optional
+            The grey levels of the image, where they are counted already.
 
         Raises
         ------
@@ -179,7 +185,7 @@ class SensorModel:
             Another shape than `frame_shape`, the offset above the median grey level, values above the range, or noise
             in flat areas that contradicts the model.
         """
-        return check.check_image(self, image, name)
+        return check.check_image(self, image, name, levels)
 
     def describe(self) -> str:
         """Return one line a region: both gains, offset and read noise, marked where estimated."""

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compdistort.backend.planes import PlaneReader
 from compdistort.errors import CalibrationError
+from compdistort.grey_levels import GreyLevels
+from compdistort.io.planes import as_reader, grey_levels, plane_of, read_some, sampled_planes
 from compdistort.sensor.fit import LineFit, fit_line, fit_slope
 from compdistort.sensor.flat_noise import BLOCK, residual, robust_variance, to_blocks, whiteness
 from compdistort.sensor.model import SensorModel, SensorRegion
@@ -37,27 +40,31 @@ _FRAMES = "take two flat and two dark frames and use `compdistort calibrate`"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Blocks:
-    """Usable blocks: mean (DN), structure (DN^2) of each, and their residuals, shape (n, BLOCK^2)."""
+    """Usable blocks: mean (DN), structure (DN^2) of each, and six times their residuals, shape (n, BLOCK^2).
+
+    These are whole numbers, and in a large volume half the memory of what they become.
+    """
 
     mean: Float64
     structure: Float64
-    residuals: Float64
+    sixfold: NDArray[np.int32]
 
 
 def estimate_noise(
-    image: NDArray[np.uint16],
+    image: NDArray[np.uint16] | PlaneReader,
     *,
     offset_dn: float | None = None,
     read_noise_e: float = 0.0,
     bits: int | None = None,
     name: str = "image",
+    levels: GreyLevels | None = None,
 ) -> SensorModel:
     """Estimate a sensor model from one image or stack.
 
     Parameters
     ----------
-    image : ndarray of shape (rows, columns) or (planes, rows, columns), uint16
-        Raw image, DN.
+    image : ndarray of shape (rows, columns) or (planes, rows, columns), uint16; or PlaneReader
+        Raw image, DN. Of a large volume `sampled_planes` are looked at, and its grey levels are counted.
     offset_dn : float, optional
         Grey level without light, where it is known (e.g. the mean of a dark frame), DN.
     read_noise_e : float
@@ -66,6 +73,8 @@ def estimate_noise(
         Bit depth; taken from the level at which the image clips where it does, else 16.
     name : str
         What to call the image in messages.
+    levels : GreyLevels, optional
+        The grey levels of the image, where they are counted already.
 
     Returns
     -------
@@ -89,12 +98,15 @@ def estimate_noise(
     .. [1] Immerkaer (1996), CVIU 64:300.
     .. [2] Foi et al. (2008), IEEE TIP 17:1737.
     """
-    saturation, bits = _saturation(image, bits, name)
-    blocks = _collect(image, saturation, name)
-    levels = _levels(blocks, 0.5)
+    if 0 in image.shape or len(image.shape) not in {2, 3}:
+        raise CalibrationError(f"{name}: an array of shape {image.shape} is no image", "give one plane or a stack")
+    planes = as_reader(image)
+    saturation, bits = _saturation(grey_levels(planes, levels), bits, name)
+    blocks = _collect(planes, saturation, name)
+    table = _table(blocks, 0.5)
     try:
-        line = fit_line(*levels)
-        gain, error, offset, read_variance = _split(line, levels, offset_dn, read_noise_e)
+        line = fit_line(*table)
+        gain, error, offset, read_variance = _split(line, table, offset_dn, read_noise_e)
     except CalibrationError as problem:
         raise CalibrationError(f"{name}: {problem.what}", _FRAMES) from problem
     if error > 0.3 * gain:
@@ -102,11 +114,11 @@ def estimate_noise(
             f"{name}: its flat areas fix the gain only to {100 * error / gain:.0f} %",
             f"give the grey level without light (--offset), or {_FRAMES}",
         )
-    quarter = _gain_again(_levels(blocks, 0.25), offset_dn, read_variance)
+    quarter = _gain_again(_table(blocks, 0.25), offset_dn, read_variance)
     spread = float(np.hypot(np.hypot(error, TYPE_B * gain), gain - quarter))
-    white = whiteness(image)
+    white = whiteness(plane_of(planes, planes.shape[0] // 2))
     return _model(
-        gain, spread, offset, read_variance, line, levels, white=white, saturation=saturation, bits=bits, name=name
+        gain, spread, offset, read_variance, line, table, white=white, saturation=saturation, bits=bits, name=name
     )
 
 
@@ -177,61 +189,66 @@ def _gain_again(
     return fit_slope(mean - offset_dn, variance, count, read_variance)[0]
 
 
-def _saturation(image: NDArray[np.uint16], bits: int | None, name: str) -> tuple[float | None, int]:
+def _saturation(levels: GreyLevels, bits: int | None, name: str) -> tuple[float | None, int]:
     """Return the level at which the image clips (None if it does not) and the bit depth."""
-    if image.size == 0 or image.ndim not in {2, 3}:
-        raise CalibrationError(f"{name}: an array of shape {image.shape} is no image", "give one plane or a stack")
-    top = int(image.max())
+    top = levels.maximum
     if bits is not None and top >= 1 << bits:
         raise CalibrationError(f"{name}: holds {top} DN, above the {bits} bits given", "correct --bits")
-    at_top = int(np.count_nonzero(image == top))
-    below = int(np.count_nonzero((image < top) & (image >= top - max(4, top // 100))))
+    at_top = levels.at_least(top)
+    below = levels.at_least(top - max(4, top // 100)) - at_top
     exact = [n for n in range(9, 17) if top == (1 << n) - 1]
     # Two pixels at the last code of a converter are no chance; elsewhere clipping shows as a pile.
     clipped = (at_top >= 5 and at_top > below / 10) or (at_top >= 2 and bool(exact))
     if bits is None:
         bits = exact[0] if exact and clipped else 16
-    if clipped and at_top > 0.5 * image.size:
+    if clipped and at_top > 0.5 * levels.size:
         raise CalibrationError(f"{name}: more than half of the pixels are at {top} DN", "give an unsaturated image")
     return (float(top) if clipped else None), bits
 
 
-def _collect(image: NDArray[np.uint16], saturation: float | None, name: str) -> _Blocks:
+def _collect(planes: PlaneReader, saturation: float | None, name: str) -> _Blocks:
     """Cut every plane into blocks; blocks that touch a clipped end of the range are left out."""
-    planes = image.reshape(-1, *image.shape[-2:])
-    planes = planes[:: -(-len(planes) // MAX_PLANES)]
+    chosen = sampled_planes(planes.shape)
+    chosen = chosen[:: -(-len(chosen) // MAX_PLANES)]
     if min(planes.shape[1:]) < BLOCK + 2:
         raise CalibrationError(f"{name}: {planes.shape[1:]} pixels are too few", _FRAMES)
-    means, structures, residuals = [], [], []
-    for plane in planes:
-        pixels = to_blocks(plane[1:-1, 1:-1]).reshape(-1, BLOCK * BLOCK)
-        rest = to_blocks(residual(plane)).reshape(-1, BLOCK * BLOCK)
-        keep = (pixels.min(axis=1) > 0) & (pixels.max(axis=1) < (saturation or np.inf))
-        quads = pixels.reshape(-1, 4, BLOCK // 4, 4, BLOCK // 4).mean(axis=(2, 4)).reshape(-1, 16)
-        means.append(pixels[keep].mean(axis=1))
-        structures.append(quads[keep].var(axis=1))
-        residuals.append(rest[keep])
+    parts = [_cut(plane, saturation) for plane in read_some(planes, chosen)]
     blocks = _Blocks(
-        mean=np.concatenate(means), structure=np.concatenate(structures), residuals=np.concatenate(residuals)
+        mean=np.concatenate([part.mean for part in parts]),
+        structure=np.concatenate([part.structure for part in parts]),
+        sixfold=np.concatenate([part.sixfold for part in parts]),
     )
     if blocks.mean.size < MIN_BLOCKS:
         raise CalibrationError(
             f"{name}: only {blocks.mean.size} unclipped blocks of {BLOCK} x {BLOCK} pixels, {MIN_BLOCKS} needed",
             _FRAMES,
         )
-    if float(np.median(np.abs(blocks.residuals))) == 0:
+    if 2 * np.count_nonzero(blocks.sixfold == 0) > blocks.sixfold.size:
         raise CalibrationError(f"{name}: most of its pixels have no noise at all", "give the raw image of a camera")
     return blocks
 
 
-def _levels(blocks: _Blocks, share: float) -> tuple[Float64, Float64, NDArray[np.int64]]:
+def _cut(plane: NDArray[np.uint16], saturation: float | None) -> _Blocks:
+    """Return the usable blocks of one plane."""
+    pixels = to_blocks(plane[1:-1, 1:-1]).reshape(-1, BLOCK * BLOCK)
+    rest = to_blocks(residual(plane)).reshape(-1, BLOCK * BLOCK)
+    keep = (pixels.min(axis=1) > 0) & (pixels.max(axis=1) < (saturation or np.inf))
+    quads = pixels.reshape(-1, 4, BLOCK // 4, 4, BLOCK // 4).mean(axis=(2, 4)).reshape(-1, 16)
+    return _Blocks(
+        mean=pixels[keep].mean(axis=1),
+        structure=quads[keep].var(axis=1),
+        sixfold=np.rint(6 * rest[keep]).astype(np.int32),
+    )
+
+
+def _table(blocks: _Blocks, share: float) -> tuple[Float64, Float64, NDArray[np.int64]]:
     """Return mean, noise variance and effective count of grey-level bins, from the flattest blocks of each."""
     order = np.argsort(blocks.mean, kind="stable")
     n_bins = int(np.clip(order.size // BLOCKS_PER_BIN, 2, 40))
     rows: list[tuple[float, float, int]] = []
     for members in np.array_split(order, n_bins):
         flat = members[np.argsort(blocks.structure[members], kind="stable")[: max(4, round(share * members.size))]]
-        values = blocks.residuals[flat]
+        values = blocks.sixfold[flat] / 6
         variance = float(robust_variance(values.ravel())) - ROUNDING
         rows.append((float(blocks.mean[flat].mean()), variance, int(values.size / PIXELS_PER_DEGREE)))
     table: NDArray[Any] = np.array(rows)

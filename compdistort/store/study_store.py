@@ -24,7 +24,7 @@ from compdistort.io.files import atomic_path, resource_errors, sync_folder, sync
 from compdistort.store.arrays import array_digest, existing_array, open_group
 from compdistort.store.journal import Journal
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 Array = NDArray[Any]
 
 

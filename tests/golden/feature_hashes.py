@@ -13,11 +13,16 @@ from compdistort.features import FeatureSpec, build_bank
 
 FILE = Path(__file__).with_name("features.json")
 CASES = {
-    "weka 2D": ("weka", (53, 67)),
-    "ilastik 2D": ("ilastik", (53, 67)),
-    "plain 2D": ("plain", (53, 67)),
-    "ilastik 3D": ("ilastik", (36, 37, 41)),
-    "plain 3D": ("plain", (40, 41, 43)),
+    "weka 2D": (FeatureSpec(set="weka"), (53, 67)),
+    "ilastik 2D": (FeatureSpec(set="ilastik"), (53, 67)),
+    "plain 2D": (FeatureSpec(set="plain"), (53, 67)),
+    "ilastik 3D": (FeatureSpec(set="ilastik"), (36, 37, 41)),
+    "plain 3D": (FeatureSpec(set="plain"), (40, 41, 43)),
+    "vigra 2D": (FeatureSpec(set="vigra"), (53, 67)),
+    "vigra 3D": (FeatureSpec(set="vigra", sigmas=(0.3, 1.0, 3.5)), (21, 23, 37)),
+    "vigra planar": (FeatureSpec(set="vigra", sigmas=(0.7, 1.6, 3.5), planar=(0.7, 3.5)), (21, 23, 37)),
+    "ilastik planar": (FeatureSpec(set="ilastik", sigmas=(0.3, 1.0, 3.5), planar=(1.0, 3.5)), (21, 23, 37)),
+    "plain planar": (FeatureSpec(set="plain", sigmas=(1.0, 3.5), planar=(3.5,)), (21, 23, 37)),
 }
 
 
@@ -30,8 +35,8 @@ def made_up_image(shape):
 
 
 def bank_of(case):
-    name, shape = CASES[case]
-    return build_bank(FeatureSpec(set=name), len(shape), shape)
+    spec, shape = CASES[case]
+    return build_bank(spec, len(shape), shape)
 
 
 def plane_hashes(names, stack):

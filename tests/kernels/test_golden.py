@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from golden import feature_hashes, noise_tables, votes
+from golden import feature_hashes, noise_tables, volume_hashes, votes
 
 from compdistort.rng import Stream, derive_key
 
@@ -35,10 +35,24 @@ def check_votes(engine, case):
     assert votes.vote_hash(probability) == json.loads(votes.HASHES.read_text())[case]
 
 
+def check_beams(engine, taps):
+    plan = volume_hashes.plan_of(taps)
+    images = engine.to_host(engine.backproject(engine.to_device(volume_hashes.projections(plan)), plan))
+    assert images.dtype == np.float32
+    assert volume_hashes.image_hash(images) == volume_hashes.BEAMS[taps]
+
+
+def check_surface(engine):
+    table = engine.measure(engine.to_device(volume_hashes.label_volume()))
+    assert volume_hashes.count_hash(table) == volume_hashes.SURFACE
+
+
 CHECKS = {
     "noise": (check_noise,),
     **{f"features-{case.replace(' ', '-')}": (check_features, case) for case in feature_hashes.CASES},
     **{f"votes-{case}": (check_votes, case) for case in votes.CASES},
+    **{f"beams-{taps}": (check_beams, taps) for taps in volume_hashes.BEAMS},
+    "surface": (check_surface,),
 }
 
 
@@ -62,3 +76,17 @@ def test_a_pixel_moved_off_its_threshold_changes_the_votes(case, cpu_backend):
     above = np.nextafter(votes.pixels(forest), np.float32(np.inf))
     probability = cpu_backend.forest_proba(above, forest)
     assert votes.vote_hash(probability) != json.loads(votes.HASHES.read_text())[case]
+
+
+@pytest.mark.parametrize("taps", volume_hashes.BEAMS)
+def test_a_place_moved_by_a_sample_changes_the_images(taps, cpu_backend):
+    plan = volume_hashes.plan_of(taps)
+    moved = np.roll(volume_hashes.projections(plan), 1, axis=2)
+    assert volume_hashes.image_hash(cpu_backend.backproject(moved, plan)) != volume_hashes.BEAMS[taps]
+
+
+def test_a_voxel_less_changes_the_counts(cpu_backend):
+    labels = volume_hashes.label_volume()
+    last = np.argwhere(labels == labels.max())[-1]
+    labels[tuple(last)] = 0
+    assert volume_hashes.count_hash(cpu_backend.measure(labels)) != volume_hashes.SURFACE

@@ -21,9 +21,10 @@ from compdistort.features import FeatureSpec
 from compdistort.io.images import read_image, write_tiff
 from compdistort.pipeline import inputs, training
 from compdistort.pipeline.calibration import CalibrateOptions, calibrate_files
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.demo_inputs import write_demo_inputs
 from compdistort.pipeline.feature_export import export_features
-from compdistort.pipeline.inputs import Chain, build_chain, read_sensor
+from compdistort.pipeline.inputs import build_chain, read_sensor
 from compdistort.pipeline.measurement import MeasureOptions, measure_file
 from compdistort.pipeline.progress import Silence
 from compdistort.pipeline.raw_image import read_raw

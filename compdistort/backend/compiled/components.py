@@ -10,13 +10,12 @@ Memory, all of it local to the call: 8 bytes a row, 12 a run (starts, ends, owne
 Time is linear in words and runs (union-find's inverse Ackermann factor aside).
 """
 
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 from numba import njit
 
-from compdistort.backend.base import Int32, SegmentRule, UInt64
+from compdistort.backend.base import Int32, Runs, SegmentRule, UInt64
 from compdistort.backend.compiled.bits import ALL, set_bits, words_of
 from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.unite import connect, count_runs, number
@@ -30,32 +29,6 @@ MAX_RUNS = 2**31 - 1
 REACH = {4: (0, -1, -1), 8: (1, -1, -1), 6: (0, 0, -1), 18: (1, 1, 0), 26: (1, 1, 1)}
 """By connectivity: how many columns beyond its ends a run touches one of the row before, of the same row in the plane
 before, and of the two rows beside that; -1 = never."""
-
-
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """The runs of an image in raster order.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        ([planes,] rows, columns).
-    row_start : ndarray of shape (planes * rows + 1,), int64
-        Where the runs of each row begin in the other arrays.
-    start, end : ndarray of shape (n_runs,), int32
-        First column, and one more than the last.
-    owner : ndarray of shape (n_runs,), int32
-        Object of the run, 1..n_objects in raster order of the first pixel; 0 = dropped by a rule.
-    n_objects : int
-        Number of objects.
-    """
-
-    shape: tuple[int, ...]
-    row_start: Int64
-    start: Int32
-    end: Int32
-    owner: Int32
-    n_objects: int
 
 
 def find_components(bits: UInt64, shape: tuple[int, ...], rule: SegmentRule) -> Runs:
@@ -94,10 +67,19 @@ def find_components(bits: UInt64, shape: tuple[int, ...], rule: SegmentRule) -> 
     return Runs(shape, row_start, start, end, parent, n)
 
 
+def drop_unowned(runs: Runs) -> Runs:
+    """Return the runs without those that a rule has dropped; their arrays are written over."""
+    n = _squeeze(runs.row_start, runs.start, runs.end, runs.owner)
+    if n == runs.owner.size:
+        return runs
+    start, end, owner = (each[:n].copy() for each in (runs.start, runs.end, runs.owner))
+    return Runs(runs.shape, runs.row_start, start, end, owner, runs.n_objects)
+
+
 def paint(runs: Runs) -> Int32:
     """Return the label image, int32 of the image's shape; only pixels of objects are written to."""
     labels = np.zeros((runs.row_start.size - 1, runs.shape[-1]), np.int32)
-    _paint(runs.row_start, runs.start, runs.end, runs.owner, labels)
+    paint_lines(runs.row_start, runs.start, runs.end, runs.owner, labels)
     return labels.reshape(runs.shape)
 
 
@@ -192,8 +174,23 @@ def _fill(row_start, start, end, root, is_volume, rows, columns, filled):
 
 
 @kept_loop
-def _paint(row_start, start, end, owner, labels):
+def paint_lines(row_start, start, end, owner, labels):
+    """Write the ids of some rows' runs into a label image of these rows."""
     for line in range(labels.shape[0]):
         for i in range(row_start[line], row_start[line + 1]):
             if owner[i] > 0:
                 labels[line, start[i] : end[i]] = owner[i]
+
+
+@kept_loop
+def _squeeze(row_start, start, end, owner):
+    """Move the runs of objects to the front; return how many there are."""
+    n, i = 0, 0
+    for line in range(row_start.size - 1):
+        while i < row_start[line + 1]:
+            if owner[i] > 0:
+                start[n], end[n], owner[n] = start[i], end[i], owner[i]
+                n += 1
+            i += 1
+        row_start[line + 1] = n
+    return n

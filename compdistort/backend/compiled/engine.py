@@ -18,6 +18,7 @@ from compdistort.backend.base import (
     ImageObjects,
     Int32,
     NoiseTables,
+    Runs,
     SegmentRule,
     UInt16,
     UInt64,
@@ -25,16 +26,16 @@ from compdistort.backend.base import (
 from compdistort.backend.compiled.backproject import backproject
 from compdistort.backend.compiled.bits import pack_mask, words_of
 from compdistort.backend.compiled.blocks import FeatureBlocks
-from compdistort.backend.compiled.components import Runs, find_components
 from compdistort.backend.compiled.convolve import smooth_probability
 from compdistort.backend.compiled.fused import FusedVotes
-from compdistort.backend.compiled.measure import measure_runs
-from compdistort.backend.compiled.runs import objects_from_bits
-from compdistort.backend.compiled.source import AT_ONCE, Drawn, Pixels, PlaneReader, Slabs, Source
+from compdistort.backend.compiled.runs import objects_from_bits, runs_from_bits
+from compdistort.backend.compiled.source import Drawn, Pixels, Source
 from compdistort.backend.compiled.stack import rows_at
 from compdistort.backend.compiled.team import Team
+from compdistort.backend.plain.label import check_connectivity
+from compdistort.backend.planes import AT_ONCE, PlaneReader, Slabs, require_slabs
+from compdistort.backend.reach import planes_around
 from compdistort.backend.shape import Int64
-from compdistort.errors import ConfigError
 
 PLANS = 8
 """Plans (filters, forest and shape) that are kept."""
@@ -109,7 +110,7 @@ class Engine:
         Parameters
         ----------
         volume : PlaneReader
-            Where planes come from; each is asked for once, in order (of the set `fast` twice).
+            Where planes come from; each is asked for once, in order.
         bank : FilterBank
             Filters; the set `fast` needs all planes at once.
         forest : FlatForest
@@ -129,22 +130,27 @@ class Engine:
         Raises
         ------
         ConfigError
-            If the probability is to be smoothed.
+            If the probability is to be smoothed, or the connectivity is none of volumes.
+        TypeError, ValueError
+            As `require_slabs`.
         """
-        if rule.smoothing_px > 0:
-            raise ConfigError(
-                f"smoothing_px = {rule.smoothing_px:g} needs the probability of a whole volume",
-                "leave it out, or raise max_memory so that the volume fits",
-            )
+        require_slabs(volume, rule, slab)
+        check_connectivity(len(volume.shape), rule.connectivity)
         plan = self._plan(bank, forest, volume.shape, slab)
-        runs = find_components(plan.mask_bits(Slabs(volume), rule, self._team), tuple(volume.shape), rule)
-        return runs, measure_runs(runs)
+        bits = plan.mask_bits(Slabs(volume, plan.planes_held()), rule, self._team)
+        return runs_from_bits(bits, tuple(volume.shape), rule)
+
+    def plane_probability(
+        self, volume: PlaneReader, plane: int, bank: FilterBank, forest: FlatForest, foreground: int
+    ) -> Float64:
+        """Return the probability of one class in one plane (see `Backend.plane_probability`)."""
+        first, last = planes_around(plane, plane + 1, volume.shape[0], bank)
+        part = volume.read_planes(first, last)
+        plan = self._plan(bank, forest, part.shape, 1)
+        return plan.plane_probability(Pixels(part), plane - first, foreground, self._team)
 
     def slab_bytes(self, shape: Sequence[int], bank: FilterBank, forest: FlatForest, slab: int, itemsize: int) -> int:
-        """Return the memory of `volume_runs`, beside runs and table: planes held, mask bits, the threads' own.
-
-        Of whole-number images: where pixels may be NaN, features that no tree tests are computed too.
-        """
+        """Return the memory of `volume_runs` (see `Backend.slab_bytes`): planes held, mask bits, the threads' own."""
         plan = self._plan(bank, forest, shape, slab)
         held = plan.planes_held() + 2 * AT_ONCE
         bits = shape[0] * shape[1] * words_of(shape[2]) * 8

@@ -18,15 +18,19 @@ from compdistort.backend.bitsliced.patience import Patience
 from compdistort.backend.bitsliced.voter import Voter, voter_for
 from compdistort.backend.compiled.bits import WORD, put_rows
 from compdistort.backend.compiled.blocks import TILE_COLUMNS, TILE_PLANES, TILE_ROWS, UNIT, Block, FeatureBlocks, Tile
-from compdistort.backend.compiled.source import Slabs, Source
+from compdistort.backend.compiled.source import Source
 from compdistort.backend.compiled.team import Team
 from compdistort.backend.plain.forest import refuse_nan
+from compdistort.backend.planes import Slabs
 
 Int64 = NDArray[np.int64]
 Vote = Callable[[Block, Float32, Int64, Voter], None]
 
 TILES_A_THREAD = 4
 """Tiles of an image for every thread at least, where it is large enough."""
+
+LEAST_ROWS = 64
+"""Rows of a tile at least: what surrounds one is computed for it alone."""
 
 LARGEST_SAFE = np.float32(65535)
 """Up to this size of the pixels no feature can be NaN: whole numbers of 16 bits overflow no filter."""
@@ -45,16 +49,20 @@ def may_make_nan(image: Source) -> bool:
 def tile_size(shape: Sequence[int], threads: int, most_planes: int | None = None) -> tuple[int, int, int]:
     """Return the largest tile for images of a shape: as deep as leaves enough tiles, since what surrounds one costs.
 
-    With `most_planes` that is the depth, and a slab of tiles is shared by the threads.
+    With `most_planes` that is the depth, and a slab of tiles is shared by the threads: tiles have fewer rows where
+    there would not be one for each.
 
     Examples
     --------
     >>> tile_size((128, 128, 128), 1), tile_size((550, 2048, 2048), 2), tile_size((256, 256, 256), 2)
     ((128, 512, 512), (550, 512, 512), (64, 512, 512))
+    >>> tile_size((550, 2048, 2048), 2, 64), tile_size((512, 512, 512), 2, 64)
+    ((64, 512, 512), (64, 256, 512))
     """
-    if most_planes is not None:
-        return most_planes, TILE_ROWS, TILE_COLUMNS
     planes, rows, columns = (1, *shape)[-3:]
+    if most_planes is not None:
+        down = -(-threads // -(-columns // TILE_COLUMNS))
+        return most_planes, max(LEAST_ROWS, min(TILE_ROWS, -(-rows // down))), TILE_COLUMNS
     across = -(-rows // TILE_ROWS) * -(-columns // TILE_COLUMNS)
     wanted = 1 if threads == 1 else -(-TILES_A_THREAD * threads // across)
     return max(TILE_PLANES, -(-planes // wanted)), TILE_ROWS, TILE_COLUMNS
@@ -126,16 +134,26 @@ class FusedVotes:
     def probability(self, image: Source, foreground: int, team: Team) -> Float64:
         """Return the probability of one class, float64 of the image's shape; arguments as `mask_bits`."""
         out = np.empty((int(np.prod(self._shape[:-2])), *self._shape[-2:]), np.float64)
+        self._run(image, self._probability_into(out, 0, foreground), team, None)
+        return out.reshape(self._shape)
+
+    def plane_probability(self, image: Source, plane: int, foreground: int, team: Team) -> Float64:
+        """Return the same of one plane, float64 of shape (rows, columns), where slabs are single planes."""
+        out = np.empty((1, *self._shape[-2:]), np.float64)
+        self._run(image, self._probability_into(out, plane, foreground), team, None, only=plane)
+        return out[0]
+
+    def _probability_into(self, out: Float64, first: int, foreground: int) -> Vote:
+        """Return what writes the probability of a class to `out`, of which plane 0 is plane `first` of the image."""
 
         def vote(block: Block, features: Float32, counts: Int64, voter: Voter) -> None:
             proba = np.empty((self._forest.n_classes, features.shape[1]), np.float64)
             voter.probabilities(features, proba, counts)
             found = proba[foreground, : block.rows * block.width].reshape(block.rows, block.width)
             rows, columns = slice(block.y, block.y + block.rows), slice(block.x, block.x + block.columns)
-            out[block.z, rows, columns] = found[:, : block.columns]
+            out[block.z - first, rows, columns] = found[:, : block.columns]
 
-        self._run(image, vote, team, None)
-        return out.reshape(self._shape)
+        return vote
 
     def scratch_bytes(self) -> int:
         """Return the memory that one worker takes: the features of a block, what makes them, a prepared image."""
@@ -152,8 +170,8 @@ class FusedVotes:
             return [list(blocks.tiles)]
         return [list(tiles) for _, tiles in groupby(blocks.tiles, key=lambda tile: tile.z0)]
 
-    def _run(self, image: Source, vote: Vote, team: Team, foreground: int | None) -> None:
-        """Let the team vote on every block; refuse NaN in any feature, tested or not."""
+    def _run(self, image: Source, vote: Vote, team: Team, foreground: int | None, only: int | None = None) -> None:
+        """Let the team vote on every block, or on those of one slab; refuse NaN in any feature, tested or not."""
         voter = self._patience.voter(foreground)
         every = may_make_nan(image)
         blocks = self._all_features() if every else self._used
@@ -175,7 +193,8 @@ class FusedVotes:
                     self._patience.add(time.perf_counter() - began)
             counts.append(own)
 
-        for tiles in self._slabs(blocks):
+        slabs = self._slabs(blocks)
+        for tiles in slabs if only is None else slabs[only : only + 1]:
             image.hold(*blocks.planes_of(tiles))
             team.share(tiles, work)
         blocks.done(prepared)

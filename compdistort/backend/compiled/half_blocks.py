@@ -119,6 +119,7 @@ class HalfGrid:
         """
         if not self.rows:
             return GridImage(image, ())
+        image.hold(0, self.shape[0])
         pixels = image.whole()
         base = self._halved(pixels, share)
         fields = self._fields()

@@ -6,8 +6,8 @@ Runs come from packed bits or from a label image. All counts are integers, so th
 
 import numpy as np
 
-from compdistort.backend.base import Float64, Int32
-from compdistort.backend.compiled.components import Runs, check_run_counts
+from compdistort.backend.base import Float64, Int32, Runs
+from compdistort.backend.compiled.components import check_run_counts
 from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.outline import add_shapes
 from compdistort.backend.compiled.surface import count_cells

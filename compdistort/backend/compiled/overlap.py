@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compdistort.backend.compiled.components import Runs
+from compdistort.backend.base import Runs
 from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.shape import Int64
 from compdistort.errors import InputError

@@ -1,7 +1,12 @@
-"""From packed bits straight to objects: runs, components, measurement, and a label image only where one is wanted."""
+"""From packed bits straight to objects: runs, components, measurement; and label images where they are wanted."""
 
-from compdistort.backend.base import Float64, Int32, SegmentRule, UInt64
-from compdistort.backend.compiled.components import find_components, paint
+from math import prod
+
+import numpy as np
+
+from compdistort.backend.base import Float64, Int32, Runs, SegmentRule, UInt64
+from compdistort.backend.compiled.components import drop_unowned, find_components, paint, paint_lines
+from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.measure import measure_runs
 
 
@@ -40,3 +45,52 @@ def objects_from_bits(
     """
     runs = find_components(bits, shape, rule)
     return paint(runs) if want_labels else None, measure_runs(runs)
+
+
+def runs_from_bits(bits: UInt64, shape: tuple[int, ...], rule: SegmentRule) -> tuple[Runs, Float64]:
+    """Return the runs of the objects, and none of what a rule has dropped, with the table (see `objects_from_bits`)."""
+    runs = drop_unowned(find_components(bits, shape, rule))
+    return runs, measure_runs(runs)
+
+
+def plane_labels(runs: Runs, plane: int) -> Int32:
+    """Return the labels of one plane.
+
+    Parameters
+    ----------
+    runs : Runs
+        A label image or volume.
+    plane : int
+        Its number; a negative one counts from the last.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns), int32
+        Ids; 0 = background.
+
+    Raises
+    ------
+    IndexError
+        If there is no such plane.
+    """
+    first = range(prod(runs.shape[:-2]))[plane] * runs.shape[-2]
+    labels = np.zeros(runs.shape[-2:], np.int32)
+    paint_lines(runs.row_start[first : first + runs.shape[-2] + 1], runs.start, runs.end, runs.owner, labels)
+    return labels
+
+
+def projected_labels(runs: Runs) -> Int32:
+    """Return the largest label over all planes: int32 of shape (rows, columns)."""
+    largest = np.zeros(runs.shape[-2:], np.int32)
+    _paint_largest(runs.row_start, runs.start, runs.end, runs.owner, largest)
+    return largest
+
+
+@kept_loop
+def _paint_largest(row_start, start, end, owner, largest):
+    rows = largest.shape[0]
+    for line in range(row_start.size - 1):
+        row = largest[line % rows]
+        for i in range(row_start[line], row_start[line + 1]):
+            for x in range(start[i], end[i]):
+                row[x] = max(row[x], owner[i])

@@ -1,4 +1,4 @@
-"""Where blocks get their pixels: an image in memory, a replicate drawn where it is read, a volume slab by slab."""
+"""Where blocks get their pixels: an image in memory, a replicate drawn where it is read; `Slabs` is another."""
 
 from typing import Any, Protocol
 
@@ -98,70 +98,3 @@ class Drawn:
 
     def hold(self, first: int, last: int) -> None:
         """Do nothing: any pixel can be drawn at any time."""
-
-
-AT_ONCE = 8
-"""Planes asked for at a time: they are there twice for a moment."""
-
-
-class PlaneReader(Protocol):
-    """A volume of which planes can be had, such as an open file; one thread at a time asks."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Return (planes, rows, columns)."""
-        ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Return the type of the pixels."""
-        ...
-
-    def read_planes(self, start: int, stop: int) -> NDArray[Any]:
-        """Return planes start..stop - 1: shape (stop - start, rows, columns), C-contiguous."""
-        ...
-
-
-class Slabs:
-    """A volume of which some consecutive planes are in memory at a time (see `Source`).
-
-    Planes that are still wanted stay when the slab moves on, so that each is asked for once.
-
-    Parameters
-    ----------
-    reader : PlaneReader
-        Where planes come from.
-    """
-
-    def __init__(self, reader: PlaneReader) -> None:
-        self.shape, self.dtype = reader.shape, reader.dtype
-        self._reader, self._first, self._last = reader, 0, 0
-        self._planes: NDArray[Any] = np.empty((0, *reader.shape[1:]), reader.dtype)
-
-    def hold(self, first: int, last: int) -> None:
-        """Read the planes that are not there yet, and forget those before the first.
-
-        Raises
-        ------
-        ValueError
-            If the slab moves back.
-        """
-        if first < self._first or last < self._last:
-            raise ValueError(f"planes {first} to {last} are asked for after {self._first} to {self._last}")
-        kept = self._planes[first - self._first : self._last - self._first]
-        room = self._planes
-        if last - first > len(room):
-            room = np.empty((last - first, *self.shape[1:]), self.dtype)
-        room[: len(kept)] = kept  # also where both are one memory
-        for start in range(first + len(kept), last, AT_ONCE):
-            stop = min(start + AT_ONCE, last)
-            room[start - first : stop - first] = self._reader.read_planes(start, stop)
-        self._first, self._last, self._planes = first, last, room
-
-    def read(self, z: int, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[Any]:
-        """Return a view of the pixels."""
-        return self._planes[z - self._first, slice(*rows), slice(*columns)]
-
-    def whole(self) -> NDArray[Any]:
-        """Return all planes, read anew."""
-        return self._reader.read_planes(0, self.shape[0])

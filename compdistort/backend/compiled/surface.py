@@ -9,8 +9,8 @@ and in cells with surface; the memory is that of the counts. All counts are inte
 import numpy as np
 from numba import njit
 
+from compdistort.backend.base import Runs
 from compdistort.backend.compiled.bits import ctz64
-from compdistort.backend.compiled.components import Runs
 from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.shape import Int64
 from compdistort.backend.surface import CONFIGURATION_TRIANGLES

@@ -88,13 +88,53 @@ def image_mask(cuda: Cuda, image: Any, bank: DeviceBank, forest: FlatForest, rul
     if rule.smoothing_px > 0:
         probability = image_probability(cuda, image, bank, forest, rule.foreground, voter)
         return label.threshold(cuda, probability, rule)
-    wanted = Wanted(classes=_only(forest, rule.foreground), threshold=rule.threshold, strict=rule.strict)
-    return _decided(cuda, image, bank, forest, wanted, voter)
+    return _all_decided(cuda, image, bank, forest, _decision(forest, rule), voter)
 
 
 def image_probability(cuda: Cuda, image: Any, bank: DeviceBank, forest: FlatForest, foreground: int, voter: str) -> Any:
     """Return the probability of one class, float64 of the shape of `image`; arguments as `image_mask`."""
-    return _decided(cuda, image, bank, forest, Wanted(classes=_only(forest, foreground)), voter)
+    return _all_decided(cuda, image, bank, forest, Wanted(classes=_only(forest, foreground)), voter)
+
+
+def part_mask(
+    cuda: Cuda, image: Any, bank: DeviceBank, forest: FlatForest, rule: SegmentRule, voter: str, planes: range
+) -> tuple[Any, NDArray[np.int64]]:
+    """Return the mask of some planes of a part of a volume, the others being there for the filters alone.
+
+    Parameters
+    ----------
+    cuda, image, bank, forest, rule, voter
+        As `image_mask`; `rule.smoothing_px` is not applied.
+    planes : range
+        The planes.
+
+    Returns
+    -------
+    mask : array of shape (len(planes), rows, columns), bool
+    counts : ndarray of shape (n_features,), int64
+        How many values of each feature are NaN: none, or there is no mask.
+    """
+    return _decided(cuda, image, bank, forest, _decision(forest, rule), voter, planes)
+
+
+def part_probability(
+    cuda: Cuda, image: Any, bank: DeviceBank, forest: FlatForest, foreground: int, voter: str, planes: range
+) -> Any:
+    """Return the probability of one class in some planes, float64; arguments as `part_mask`.
+
+    Raises
+    ------
+    InputError
+        If a feature is NaN there.
+    """
+    wanted = Wanted(classes=_only(forest, foreground))
+    found, counts = _decided(cuda, image, bank, forest, wanted, voter, planes)
+    refuse_nan(counts)
+    return found
+
+
+def _decision(forest: FlatForest, rule: SegmentRule) -> Wanted:
+    return Wanted(classes=_only(forest, rule.foreground), threshold=rule.threshold, strict=rule.strict)
 
 
 def _only(forest: FlatForest, foreground: int) -> range:
@@ -103,24 +143,33 @@ def _only(forest: FlatForest, foreground: int) -> range:
     return range(index, index + 1)
 
 
-def _decided(cuda: Cuda, image: Any, bank: DeviceBank, forest: FlatForest, wanted: Wanted, voter: str) -> Any:
-    """Return what the votes on every pixel become.
+def _all_decided(cuda: Cuda, image: Any, bank: DeviceBank, forest: FlatForest, wanted: Wanted, voter: str) -> Any:
+    """Return what the votes on every pixel become; refuse NaN."""
+    found, counts = _decided(cuda, image, bank, forest, wanted, voter, range(image.shape[0]))
+    refuse_nan(counts)
+    return found
+
+
+def _decided(
+    cuda: Cuda, image: Any, bank: DeviceBank, forest: FlatForest, wanted: Wanted, voter: str, planes: range
+) -> tuple[Any, NDArray[np.int64]]:
+    """Return what the votes on the pixels of some planes (rows in 2D) become, and the NaN of each feature.
 
     Of separable filters only those that the forest tests are computed, unless the image could bring forth NaN: that is
     refused in any feature.
     """
-    out = cuda.empty((1, image.size), np.float64 if wanted.threshold is None else np.bool_)
+    out = cuda.empty((1, len(planes) * prod(image.shape[1:])), np.float64 if wanted.threshold is None else np.bool_)
     may_be_nan = image.dtype == np.float32  # whole numbers up to 65535 overflow no filter: no inf - inf
     by_slot = isinstance(bank, SeparableBank) and not may_be_nan
     kept = _tested_columns(cuda, bank, forest) if isinstance(bank, SeparableBank) and by_slot else bank
     with _votes(cuda, forest, wanted, out, voter, by_slot=by_slot) as vote:
-        counts = _vote_in_slabs(cuda, image, kept, vote, copies=2 if voter == "cpu" else 1, may_be_nan=may_be_nan)
-    refuse_nan(counts)
-    return out.reshape(*image.shape)
+        copies = 2 if voter == "cpu" else 1
+        counts = _vote_in_slabs(cuda, image, planes, kept, vote, copies=copies, may_be_nan=may_be_nan)
+    return out.reshape(len(planes), *image.shape[1:]), counts
 
 
 def _vote_in_slabs(
-    cuda: Cuda, image: Any, bank: DeviceBank, vote: Vote, *, copies: int, may_be_nan: bool
+    cuda: Cuda, image: Any, planes: range, bank: DeviceBank, vote: Vote, *, copies: int, may_be_nan: bool
 ) -> NDArray[np.int64]:
     """Vote on every slab's features; return how many of each feature's pixels are NaN, where that can be."""
     pixels = convolve.as_float(cuda, image)
@@ -129,15 +178,15 @@ def _vote_in_slabs(
 
     def work(start: int, stop: int) -> None:
         features = cuda.empty((n_rows, stop - start, *across), np.float32)
-        _features.feature_slab(cuda, pixels, bank, start, stop, features, 0)
-        planes = features.reshape(n_rows, (stop - start) * prod(across))
-        found = _nan_counts(cuda, planes) if may_be_nan else np.zeros_like(counts)
+        _features.feature_slab(cuda, pixels, bank, planes.start + start, planes.start + stop, features, 0)
+        flat = features.reshape(n_rows, (stop - start) * prod(across))
+        found = _nan_counts(cuda, flat) if may_be_nan else np.zeros_like(counts)
         if not found.any():
-            vote(planes, start * prod(across))
+            vote(flat, start * prod(across))
         np.add(counts, found, out=counts)  # last: a slab that runs out of memory before is counted once
 
     each = _features.scratch_bytes(image.shape, bank) + copies * 4 * n_rows * prod(across)
-    cuda.in_slabs(image.shape[0], each, work)
+    cuda.in_slabs(len(planes), each, work)
     return counts
 
 

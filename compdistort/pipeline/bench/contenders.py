@@ -27,7 +27,7 @@ from compdistort.pipeline.bench.options import BenchOptions, Pipeline
 from compdistort.pipeline.bench.scoring import Measured, make_chain, measure_pipeline
 from compdistort.pipeline.bench.timing import Times, compile_forest, forget_frames, time_in_turns
 from compdistort.pipeline.bench.train import Trained, train_pipeline
-from compdistort.pipeline.inputs import Chain
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.stopping import StopFlag
 

@@ -14,11 +14,12 @@ from compdistort.features import build_bank
 from compdistort.measurands import PLANAR
 from compdistort.pipeline.bench.field import Field
 from compdistort.pipeline.bench.train import Trained
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import Comparison, Reference, compare
-from compdistort.pipeline.inputs import Chain
 from compdistort.pipeline.rows import RAW, Row
 from compdistort.pipeline.samples import make_codec_samples, make_raw_samples
 from compdistort.pipeline.stopping import StopFlag
+from compdistort.pipeline.views import View
 from compdistort.pipeline.workers import open_workers
 from compdistort.rng import Stream, derive_key
 from compdistort.score import CodecSamples, RawSamples, StudyScores, score_study
@@ -119,10 +120,9 @@ def measure_pipeline(
     InterruptedStudyError
         If a stop was asked for.
     """
-    found = chain.backend.image_objects(chain.on_device, chain.bank, chain.classifier.forest, chain.rule)
+    found = chain.find(chain.on_device)
     reference = Reference(
-        values=found.values,
-        labels=chain.backend.to_host(found.labels).astype(np.int32, copy=False),
+        objects=found,
         radius=RADIUS_PX,
         one_to_one=True,
         codecs=codecs,
@@ -139,7 +139,7 @@ def measure_pipeline(
         scores=scores,
         relative_uncertainty=_relative(raw, scores),
         ratios={name: result.ratio for name, result in decoded.items()},
-        truth_dice=None if truth is None else _dice(reference.labels > 0, truth),
+        truth_dice=None if truth is None else _dice(found.shown(View()) > 0, truth),
         digest=_digest(reference, on_raw, rows),
     )
 
@@ -177,9 +177,9 @@ def _relative(raw: RawSamples, scores: StudyScores) -> dict[str, float]:
 
 def _digest(reference: Reference, on_raw: dict[str, Comparison], rows: list[dict[str, Row]]) -> str:
     total = hashlib.sha256()
-    arrays: list[NDArray[Any]] = [reference.labels, reference.values]
+    arrays: list[NDArray[Any]] = [reference.objects.shown(View()), reference.values]
     for found in on_raw.values():
-        arrays += [found.labels, found.values, found.aligned, np.array(astuple(found.counts))]
+        arrays += [found.objects.shown(View()), found.objects.values, found.aligned, np.array(astuple(found.counts))]
     arrays += [part for row in rows for one in row.values() for part in (one.values, one.summary)]
     for array in arrays:
         total.update(repr((array.shape, array.dtype.str)).encode() + np.ascontiguousarray(array).tobytes())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from compdistort.backend.bitsliced.descent import unpacked_bits
 from compdistort.backend.bitsliced.voter import Voter, voter_for
 from compdistort.backend.compiled.blocks import UNIT
-from compdistort.pipeline.inputs import Chain
+from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.stopping import StopFlag
 
 R = TypeVar("R")

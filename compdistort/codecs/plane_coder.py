@@ -1,0 +1,94 @@
+"""One plane through a codec: how the planes of an image are coded one by one, and what is checked of each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compdistort.errors import CodecRangeError
+
+Image = NDArray[Any]
+
+_REPORT = "this is a fault of the codec: report it with the image"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodedPlane:
+    """One plane that went through a codec.
+
+    Attributes
+    ----------
+    decoded : ndarray of shape (rows, columns), uint16 or float32
+        Decoded plane on the raw scale, DN.
+    encoded_bytes : int
+        Codestream of the plane.
+    counts : dict
+        What the record of an image counts; the sums over its planes.
+    """
+
+    decoded: Image
+    encoded_bytes: int
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneCoder:
+    """A codec for the planes of one image: what it takes from the whole image is fixed, so any plane may come next.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+        Type of all decoded planes: uint16 or float32.
+    code : callable
+        Takes a plane of shape (rows, columns), uint16, through the codec; `code_plane` checks what comes back.
+    side_bytes : int
+        Bytes that the way back needs beside the codestreams, once an image.
+    record : callable
+        Record of the image, from the sums of `CodedPlane.counts`.
+    lossless : bool
+        Promises equality to the bit.
+    """
+
+    dtype: np.dtype[Any]
+    code: Callable[[Image], CodedPlane]
+    side_bytes: int
+    record: Callable[[Mapping[str, int]], dict[str, Any]]
+    lossless: bool = False
+
+
+def code_plane(codec_id: str, coder: PlaneCoder, plane: Image) -> CodedPlane:
+    """Take a plane through a codec, and check what comes back: some decoders fail silently.
+
+    Parameters
+    ----------
+    codec_id : str
+        For the message.
+    coder : PlaneCoder
+        Of the image that the plane belongs to.
+    plane : ndarray of shape (rows, columns), uint16
+        What is encoded, DN.
+
+    Returns
+    -------
+    CodedPlane
+
+    Raises
+    ------
+    CodecRangeError
+        If shape, type, range or (where promised) equality do not hold.
+    """
+    coded = coder.code(plane)
+    decoded = coded.decoded
+    if decoded.shape != plane.shape or decoded.dtype != coder.dtype or coder.dtype not in (np.uint16, np.float32):
+        raise CodecRangeError(
+            f"codec '{codec_id}' decoded {decoded.dtype} of shape {decoded.shape} from shape {plane.shape}", _REPORT
+        )
+    if decoded.dtype == np.float32 and not (decoded.min() >= 0 and decoded.max() <= 65535):
+        raise CodecRangeError(
+            f"codec '{codec_id}' decoded values {decoded.min():g} to {decoded.max():g}, outside 0 to 65535", _REPORT
+        )
+    if coder.lossless and not np.array_equal(decoded, plane):
+        raise CodecRangeError(f"codec '{codec_id}' is called lossless but changed the image", _REPORT)
+    return coded

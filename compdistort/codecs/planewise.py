@@ -1,0 +1,237 @@
+"""Volumes through a codec plane by plane: a few planes in memory, and the same results as of the whole at once."""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compdistort.backend.planes import PlaneReader
+from compdistort.codecs.base import (
+    RAW_BYTES_PER_PIXEL,
+    Codec,
+    CodecOutcome,
+    CodecResult,
+    ConfigCodec,
+    Image,
+    Levels,
+    check_image,
+)
+from compdistort.codecs.plane_coder import CodedPlane, PlaneCoder, code_plane
+from compdistort.io.planes import as_reader, grey_levels, groups
+
+
+def each_plane(planes: PlaneReader, start: int = 0, stop: int | None = None) -> Iterator[Image]:
+    """Give the planes of a volume in their order, a few of them read at a time.
+
+    Parameters
+    ----------
+    planes : PlaneReader
+        The volume.
+    start, stop : int, optional
+        First plane, and one past the last; all by default.
+
+    Yields
+    ------
+    ndarray of shape (rows, columns)
+        A plane.
+    """
+    end = planes.shape[0] if stop is None else stop
+    for first, last in groups(start, end):
+        yield from planes.read_planes(first, last)
+
+
+class DecodedPlanes:
+    """A volume that went through a codec (a `PlaneReader`): planes are coded and decoded when they are asked for.
+
+    Parameters
+    ----------
+    codec : Codec
+        The codec, prepared.
+    planes : PlaneReader
+        Volume of shape (planes, rows, columns), uint16, DN.
+    levels : callable
+        Counts the volume's grey levels; called at most once, here, and only by a codec whose range is taken from them.
+
+    Attributes
+    ----------
+    shape : tuple of three int
+        Planes, rows, columns.
+    dtype : numpy.dtype
+        uint16 or float32, as `Codec.apply` of the whole volume gives; no plane is read for it.
+
+    Raises
+    ------
+    ConfigError
+        If the codec codes several planes together, or is not prepared.
+    CodecRangeError
+        If the volume cannot be carried.
+    """
+
+    def __init__(self, codec: Codec, planes: PlaneReader, levels: Levels) -> None:
+        self._codec_id, self._planes = codec.codec_id, planes
+        self._coder = codec.plane_coder(planes, levels)
+        self.shape, self.dtype = planes.shape, self._coder.dtype
+
+    def read_planes(self, start: int, stop: int) -> Image:
+        """Return decoded planes.
+
+        Parameters
+        ----------
+        start, stop : int
+            First plane, and one past the last.
+
+        Returns
+        -------
+        ndarray of shape (stop - start, rows, columns), uint16 or float32
+            Decoded planes on the raw scale, DN, in C order.
+
+        Raises
+        ------
+        CodecRangeError
+            If what comes back is not of the right shape, type or range.
+        """
+        decoded: NDArray[Any] = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        for room, plane in zip(decoded, each_plane(self._planes, start, stop), strict=True):
+            room[...] = code_plane(self._codec_id, self._coder, plane).decoded
+        return decoded
+
+
+def compress_planes(codec: Codec, planes: PlaneReader, levels: Levels) -> CodecOutcome:
+    """Take a volume through a codec in one pass, and keep no plane.
+
+    Parameters
+    ----------
+    codec : Codec
+        The codec, prepared.
+    planes : PlaneReader
+        Volume of shape (planes, rows, columns), uint16, DN.
+    levels : callable
+        Counts the volume's grey levels; called at most once, by a codec whose range is taken from them.
+
+    Returns
+    -------
+    CodecOutcome
+        As `Codec.apply` of the whole volume gives.
+
+    Raises
+    ------
+    ConfigError, CodecRangeError
+        As `DecodedPlanes` and its `read_planes`.
+    """
+    tally = _Tally(codec.plane_coder(planes, levels))
+    for plane in each_plane(planes):
+        tally.add(code_plane(codec.codec_id, tally.coder, plane))
+    return tally.outcome()
+
+
+def changes(codec: Codec, planes: PlaneReader, levels: Levels) -> bool:
+    """Return whether a codec changes a volume: any voxel, or the type of all.
+
+    Parameters
+    ----------
+    codec : Codec
+        The codec, prepared.
+    planes : PlaneReader
+        Volume of shape (planes, rows, columns), uint16, DN; read up to the first change.
+    levels : callable
+        Counts the volume's grey levels; called at most once, by a codec whose range is taken from them.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ConfigError, CodecRangeError
+        As `DecodedPlanes` and its `read_planes`.
+    """
+    coder = codec.plane_coder(planes, levels)
+    if coder.dtype != planes.dtype:
+        return True
+    return any(
+        not np.array_equal(code_plane(codec.codec_id, coder, plane).decoded, plane) for plane in each_plane(planes)
+    )
+
+
+class PlanewiseCodec(ConfigCodec):
+    """A codec that codes every plane by itself: an image in memory takes the same way as one plane after another."""
+
+    def prepare(self, raw: Image) -> Self:
+        """Return the codec with its knob fixed on the raw image (itself where nothing is searched).
+
+        Parameters
+        ----------
+        raw : ndarray of shape (rows, columns) or (planes, rows, columns), uint16
+            Raw image, DN.
+
+        Returns
+        -------
+        PlanewiseCodec
+
+        Raises
+        ------
+        CodecRangeError
+            If the image cannot be carried.
+        """
+        check_image(self.codec_id, raw)
+        return self.prepare_planes(as_reader(raw), partial(grey_levels, raw))
+
+    def apply(self, image: Image) -> CodecResult:
+        """Encode, decode and check an image, and bring it back to the raw scale.
+
+        Parameters
+        ----------
+        image : ndarray of shape (rows, columns) or (planes, rows, columns), uint16
+            Image, DN.
+
+        Returns
+        -------
+        CodecResult
+            Its record tells the settings, what was found in the image, and whether a wanted ratio was reached.
+
+        Raises
+        ------
+        CodecRangeError
+            If the image cannot be carried, or did not come back as it should.
+        ConfigError
+            If the codec is not prepared.
+        """
+        check_image(self.codec_id, image)
+        planes = as_reader(image)
+        tally = _Tally(self.plane_coder(planes, partial(grey_levels, image)))
+        decoded: NDArray[Any] = np.empty(planes.shape, tally.coder.dtype)
+        for room, plane in zip(decoded, each_plane(planes), strict=True):
+            room[...] = tally.add(code_plane(self.codec_id, tally.coder, plane)).decoded
+        outcome = tally.outcome()
+        return CodecResult(
+            decoded=decoded.reshape(image.shape),
+            encoded_bytes=outcome.encoded_bytes,
+            ratio=outcome.ratio,
+            record=outcome.record,
+        )
+
+
+class _Tally:
+    """What the planes of an image add up to."""
+
+    def __init__(self, coder: PlaneCoder) -> None:
+        self.coder, self._pixels, self._bytes = coder, 0, coder.side_bytes
+        self._counts: Counter[str] = Counter()
+
+    def add(self, coded: CodedPlane) -> CodedPlane:
+        """Count a plane, and return it."""
+        self._pixels += coded.decoded.size
+        self._bytes += coded.encoded_bytes
+        self._counts.update(coded.counts)
+        return coded
+
+    def outcome(self) -> CodecOutcome:
+        """Return size, ratio and record of all planes so far."""
+        return CodecOutcome(
+            encoded_bytes=self._bytes,
+            ratio=RAW_BYTES_PER_PIXEL * self._pixels / self._bytes,
+            record=self.coder.record(self._counts),
+        )
