@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from compdistort.codecs import BitDepth, Codec, Identity, Jpeg
+from compdistort.grey_levels import GreyLevels
 
 CHAINS: dict[str, Codec] = {
     "identity": Identity(),
@@ -31,7 +32,7 @@ def test_chain(benchmark, raw, name):
 def test_bare_jpeg(benchmark, raw, bits):
     benchmark.extra_info["megabytes"] = raw.nbytes / 1e6
     quality = 88 if bits == 8 else 35
-    codes = Jpeg(bits=bits, quality=quality).link.scale(raw).reduce(raw)
+    codes = Jpeg(bits=bits, quality=quality).link.scale(lambda: GreyLevels.of_planes([raw])).reduce(raw)
 
     def there_and_back():
         return imagecodecs.jpeg8_decode(

@@ -236,7 +236,7 @@ def test_check_and_resume_are_told_where_the_forest_votes(study, tmp_path, monke
 
     monkeypatch.setattr(study_pipeline, "check_study", note)
     assert main(["check", str(study), "--forest", "cpu"]) == main(["check", str(study)]) == 0
-    monkeypatch.setattr(study_pipeline, "_work", lambda _store, config, *_others: note(config))
+    monkeypatch.setattr(study_pipeline, "_work", lambda _store, config, *_others, **_named: note(config))
     monkeypatch.setattr(study_commands, "_finish", lambda *_outcome, **_named: 0)
     StudyStore.create(tmp_path / "a.cdist", load_config(study).model_dump(mode="json"), "")
     assert main(["resume", str(tmp_path / "a.cdist"), "--forest", "cpu"]) == 0

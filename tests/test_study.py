@@ -382,7 +382,7 @@ def test_missing_input_on_resume_names_the_file(inputs, tmp_path, capsys):
 
 
 def test_changed_study_document_is_bad_input(tmp_path, capsys):
-    (tmp_path / "study.json").write_text('{"schema_version": 2, "config": {}}')
+    (tmp_path / "study.json").write_text('{"schema_version": 3, "config": {}}')
     assert main(["resume", str(tmp_path)]) == 3
     assert "study.json" in capsys.readouterr().err
 

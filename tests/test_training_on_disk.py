@@ -21,8 +21,9 @@ from compdistort.forest.bin_effect import Scenes, mask_effect
 from compdistort.forest.from_mask_planes import strokes_from_mask
 from compdistort.forest.from_masks import annotations_from_mask
 from compdistort.forest.rows import collect_rows
-from compdistort.io.annotations import Strokes, read_annotations, read_strokes
+from compdistort.io.annotations import read_annotations, read_strokes
 from compdistort.io.images import write_ome_zarr
+from compdistort.io.strokes import Strokes
 from compdistort.pipeline.classifier import obtain_classifier
 from compdistort.pipeline.progress import Silence
 from compdistort.pipeline.raw_volume import DiskVolume

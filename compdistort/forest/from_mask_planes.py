@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from compdistort.backend.base import PlaneReader
 from compdistort.errors import AnnotationError
 from compdistort.forest.from_masks import BACKGROUND, DEFAULT_SAMPLES, OBJECT, check_drawing, check_mask
-from compdistort.io.annotations import Strokes
 from compdistort.io.planes import all_planes, plane_of
+from compdistort.io.strokes import Strokes
 
 Int64 = NDArray[np.int64]
 

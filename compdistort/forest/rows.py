@@ -14,7 +14,7 @@ from compdistort.features import FeatureSpec, build_bank, feature_names
 from compdistort.forest.classifier import MAX_CLASS_VALUE
 from compdistort.forest.holdout import Annotated
 from compdistort.forest.rows_on_disk import WORK_BYTES, rows_on_disk
-from compdistort.io.annotations import Strokes
+from compdistort.io.strokes import Strokes
 
 Image = NDArray[Any]
 Picture = Image | PlaneReader

@@ -22,7 +22,7 @@ from compdistort.forest.holdout import split_blocks
 from compdistort.forest.report import Classes, HeldOut, TrainingReport, judge, weaknesses
 from compdistort.forest.rows import Image, Picture, Rows, check_annotations, check_classes, collect_rows
 from compdistort.forest.rows_on_disk import WORK_BYTES
-from compdistort.io.annotations import Strokes
+from compdistort.io.strokes import Strokes
 
 Labels = Image | Strokes
 

@@ -164,9 +164,7 @@ class Chain:
     def find(self, image: Any) -> Objects:
         """Return the objects of what is seen of an image, uint16 or float32, in the engine's library."""
         found = self.backend.image_objects(image, self.bank, self.classifier.forest, self.rule)
-        return LabelledObjects(
-            labels=self.backend.to_host(found.labels).astype(np.int32, copy=False), values=found.values
-        )
+        return LabelledObjects(labels=found.labels, values=found.values)
 
     def find_raw(self) -> tuple[Objects, View, Float64]:
         """Return the objects of the raw image, the view that shows most of them, and the probability that it shows."""

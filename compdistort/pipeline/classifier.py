@@ -13,10 +13,11 @@ from compdistort.features import parse_spec
 from compdistort.forest import Classifier, default_spec, describe_bins, load_classifier, train_classifier
 from compdistort.forest.from_mask_planes import strokes_from_mask
 from compdistort.forest.from_masks import CLASS_NAMES, annotations_from_mask
-from compdistort.io.annotations import Strokes, read_annotations, read_strokes
+from compdistort.io.annotations import read_annotations, read_strokes
 from compdistort.io.files import naming
 from compdistort.io.images import read_image
 from compdistort.io.pixels import Crop
+from compdistort.io.strokes import Strokes
 from compdistort.io.volume import open_volume
 from compdistort.pipeline.annotation import annotate_by_threshold
 from compdistort.pipeline.inputs import decision, segment_rule
