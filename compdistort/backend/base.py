@@ -193,7 +193,7 @@ class Backend(Protocol[A]):
     def slab_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest, slab: int, itemsize: int) -> int:
         """Return the host memory of `volume_objects`, beside runs and table, for pixels of so many bytes each.
 
-        Of whole-number images: where pixels may be NaN, features that no tree tests are computed too. Holes take the
-        bits of the mask once more.
+        Pixels of 4 bytes are floats and may be NaN: features that no tree tests are computed too. Holes take the bits
+        of the mask once more.
         """
         ...

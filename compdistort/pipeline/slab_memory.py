@@ -1,10 +1,8 @@
 """How much memory a study of a volume on disk takes, and how many planes it decides together."""
 
-import math
 from typing import Any
 
 from compdistort.backend.base import Backend, FilterBank, FlatForest
-from compdistort.backend.planes import AT_ONCE
 from compdistort.pipeline.environment import process_memory
 from compdistort.pipeline.raw_volume import DiskVolume
 
@@ -12,8 +10,6 @@ DEPTHS = (64, 48, 32, 24, 16, 12, 8, 4, 2, 1)
 """Planes that may be decided together: more than the first saves little, since what surrounds a slab is then small."""
 ITEMSIZE = 4
 """Bytes of a voxel of the images that are decided, unless these are known: decoded ones may be float32."""
-_MAKING_BYTES = 24
-"""Bytes of a voxel while a few planes are read, drawn, encoded and decoded."""
 _RUN_BYTES = 3 * 12
 """Bytes of a run of voxels: runs of the reference, of the image in work, and those that become these."""
 
@@ -51,9 +47,8 @@ def slab_memory(
     int
         Bytes.
     """
-    making = AT_ONCE * math.prod(raw.shape[1:]) * _MAKING_BYTES
-    engine = backend.slab_bytes(raw.shape, bank, forest, slab, itemsize)
-    return engine + making + raw.kept_bytes + _RUN_BYTES * runs
+    # What reads, draws and decodes a few planes at a time is in the engine's own figure.
+    return backend.slab_bytes(raw.shape, bank, forest, slab, itemsize) + raw.kept_bytes + _RUN_BYTES * runs
 
 
 def choose_slab(raw: DiskVolume, bank: FilterBank, forest: FlatForest, backend: Backend[Any], limit: int) -> int:

@@ -20,6 +20,9 @@ _BASE_BYTES = 280 * 2**20
 _LOOP_BYTES, _LOOP_BYTES_PER_PIXEL = 56 * 2**20, 25
 """What the replicate loop adds: compiled loops and networks; for every thread a replicate, its labels, and a codec's
 work on it (the engine's own part is `Backend.working_bytes`). All these were fitted to studies of 512^2 to 2048^2."""
+_SLAB_LOOP_BYTES = 120 * 2**20
+"""The same of a volume on disk, with what is kept of the raw volume and of every codec; fitted to volumes of
+128 x 1024^2 and 32 x 2048^2 voxels in slabs of 4 to 64 planes."""
 _RECORDED_BYTES_PER_PIXEL = 8
 """Where there are steps, every thread holds a recorded replicate and a decoded one too."""
 _REPORT_BYTES, _REPORT_BYTES_PER_PIXEL, _REPORT_BYTES_PER_CODEC_PIXEL = 92 * 2**20, 95, 17
@@ -60,7 +63,7 @@ def loop_memory(chain: Chain, threads: int, devices: int, runs: int, itemsize: i
     bank, forest = chain.bank, chain.classifier.forest
     if streams(chain):
         each = slab_memory(chain.raw, bank, forest, chain.backend, chain.slab, runs, itemsize)
-        return others + _LOOP_BYTES + devices * each
+        return others + _SLAB_LOOP_BYTES + devices * each
     working = chain.backend.working_bytes(chain.seen.shape, bank, forest)
     at_work = min(threads, AT_WORK * devices) if on_device(chain) else threads
     steps = chain.steps.working_bytes() + _RECORDED_BYTES_PER_PIXEL * chain.raw.size if chain.steps else 0

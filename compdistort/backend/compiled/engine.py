@@ -152,9 +152,10 @@ class Engine:
     def slab_bytes(self, shape: Sequence[int], bank: FilterBank, forest: FlatForest, slab: int, itemsize: int) -> int:
         """Return the memory of `volume_runs` (see `Backend.slab_bytes`): planes held, mask bits, the threads' own."""
         plan = self._plan(bank, forest, shape, slab)
-        held = plan.planes_held() + 2 * AT_ONCE
+        floats = itemsize == np.dtype(np.float32).itemsize
+        held = plan.planes_held(every=floats) + 2 * AT_ONCE
         bits = shape[0] * shape[1] * words_of(shape[2]) * 8
-        return held * shape[1] * shape[2] * itemsize + bits + self._team.threads * plan.scratch_bytes()
+        return held * shape[1] * shape[2] * itemsize + bits + self._team.threads * plan.scratch_bytes(every=floats)
 
     def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
         """Return the memory of one image in work (see `Backend.working_bytes`)."""

@@ -155,14 +155,22 @@ class FusedVotes:
 
         return vote
 
-    def scratch_bytes(self) -> int:
-        """Return the memory that one worker takes: the features of a block, what makes them, a prepared image."""
-        return max(self._used.scratch_bytes(tile) for tile in self._used.tiles) + self._used.prepared_bytes()
+    def scratch_bytes(self, *, every: bool = False) -> int:
+        """Return the memory that one worker takes: the features of a block, what makes them, a prepared image.
 
-    def planes_held(self) -> int:
-        """Return the most planes that an image must hold at a time."""
-        spans = [self._used.planes_of(tiles) for tiles in self._slabs(self._used)]
+        With `every`, of images whose pixels may be NaN: features that no tree tests are computed too.
+        """
+        blocks = self._blocks(every=every)
+        return max(blocks.scratch_bytes(tile) for tile in blocks.tiles) + blocks.prepared_bytes()
+
+    def planes_held(self, *, every: bool = False) -> int:
+        """Return the most planes that an image must hold at a time; `every` as of `scratch_bytes`."""
+        blocks = self._blocks(every=every)
+        spans = [blocks.planes_of(tiles) for tiles in self._slabs(blocks)]
         return max(last - first for first, last in spans)
+
+    def _blocks(self, *, every: bool) -> FeatureBlocks:
+        return self._all_features() if every else self._used
 
     def _slabs(self, blocks: FeatureBlocks) -> list[list[Tile]]:
         """Return the tiles that are shared at a time: those of equal planes, or all of them."""
@@ -174,7 +182,7 @@ class FusedVotes:
         """Let the team vote on every block, or on those of one slab; refuse NaN in any feature, tested or not."""
         voter = self._patience.voter(foreground)
         every = may_make_nan(image)
-        blocks = self._all_features() if every else self._used
+        blocks = self._blocks(every=every)
         tested = np.array(voter.used, np.int64)
         counts: list[Int64] = []
         prepared = blocks.prepare(image, team.share)
