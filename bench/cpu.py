@@ -22,7 +22,8 @@ from pathlib import Path  # noqa: E402
 
 BENCH = Path(__file__).resolve().parent
 sys.path[:0] = [str(BENCH), str(BENCH.parent)]
-RESULTS, README = BENCH / "results", BENCH.parent / "README.md"
+
+from readme_block import RESULTS, write_readme  # noqa: E402
 
 
 def _parser():
@@ -39,7 +40,9 @@ def main(arguments=None):
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.readme:
-        return _write_readme()
+        from cpu_report import markdown
+
+        return write_readme("cpu", markdown)
     # Compiled networks are kept by content: a folder of its own makes the seconds of compiling true.
     with tempfile.TemporaryDirectory(prefix="bench-cpu-") as folder:
         os.environ["COMPDISTORT_CACHE"] = str(Path(folder) / "cache")
@@ -76,21 +79,10 @@ def _measure(parser, options, folder):
         path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(f"written: {path}", file=sys.stderr)
         if path.parent == RESULTS and mode == "full":
-            _write_readme()
+            write_readme("cpu", markdown)
     if options.smoke or options.only:
         return 1 if found["failures"] else 0
     return 0 if is_met(found) else 1
-
-
-def _write_readme():
-    from cpu_report import newest, readme_block, replace_block
-
-    found = newest(RESULTS)
-    if found is None:
-        print(f"bench/cpu.py: no full result in {RESULTS}; run `make bench` first", file=sys.stderr)
-        return 1
-    README.write_text(replace_block(README.read_text(encoding="utf-8"), readme_block(*found)), encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import json
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from cpu_gates import GateError
 from cpu_turns import WorkerError
@@ -14,7 +13,6 @@ PASSED, CALM, MISSED, FAILED, NOT_MEASURED, SHOWN = (
     "passed", "passed in calm moments", "MISSED", "FAILED", "not measured", "shown",
 )  # fmt: skip
 MET = (PASSED, CALM)
-BEGIN, END = "<!-- bench:cpu -->", "<!-- /bench:cpu -->"
 
 
 @dataclass(frozen=True)
@@ -255,24 +253,3 @@ def _number(value):
 
 def _mib(n_bytes):
     return "" if n_bytes is None else f"{n_bytes / 2**20:.0f} MiB"
-
-
-def newest(folder):
-    """Return the full result with the newest date in a folder, as (path, document); None where there is none."""
-    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(Path(folder).glob("cpu_*.json"))]
-    found = [(path, each) for path, each in found if each["mode"] == "full"]
-    return max(found, key=lambda pair: pair[1]["date"], default=None)
-
-
-def readme_block(path, found):
-    """Return the README's part between the two marks, which it holds."""
-    return f"{BEGIN}\n{markdown(found)}\n\nAll figures: `bench/results/{path.name}`.\n{END}"
-
-
-def replace_block(text, block):
-    """Return a text with the block in place of the old one; raise ValueError where the marks are missing."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the text lacks the marks {BEGIN} and {END}")
-    return before + block + after

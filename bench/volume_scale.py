@@ -25,8 +25,8 @@ import numpy as np
 
 BENCH = Path(__file__).resolve().parent
 sys.path[:0] = [str(BENCH), str(BENCH.parent)]
-RESULTS, README = BENCH / "results", BENCH.parent / "README.md"
-BEGIN, END = "<!-- bench:volume -->", "<!-- /bench:volume -->"
+
+from readme_block import RESULTS, write_readme  # noqa: E402
 
 FULL = {
     "block": (64, 2048, 2048),
@@ -65,7 +65,7 @@ def main(arguments=None):
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.readme:
-        return _write_readme()
+        return write_readme("volume", markdown)
     plan = SMOKE if options.smoke else FULL
     chosen = range(len(plan["sizes"])) if options.sizes is None else options.sizes
     if any(not 0 <= number < len(plan["sizes"]) for number in chosen) or min(options.threads, options.slab) < 1:
@@ -369,32 +369,7 @@ def _write(found, options):
         path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(f"written: {path}", file=sys.stderr)
         if path.parent == RESULTS:
-            _write_readme()
-
-
-def newest(folder):
-    """Return the full result with the newest date in a folder, as (path, document); None where there is none."""
-    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("volume_*.json"))]
-    return max((each for each in found if each[1]["mode"] == "full"), key=lambda each: each[1]["date"], default=None)
-
-
-def replace_block(text, block):
-    """Return a text with the block between the marks; raise ValueError where they are missing."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the text lacks the marks {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{block}\n{END}{after}"
-
-
-def _write_readme():
-    found = newest(RESULTS)
-    if found is None:
-        print(f"bench/volume_scale.py: no full result in {RESULTS}; run it first", file=sys.stderr)
-        return 1
-    block = f"{markdown(found[1])}\n\nAll figures: `bench/results/{found[0].name}`."
-    README.write_text(replace_block(README.read_text(encoding="utf-8"), block), encoding="utf-8")
-    return 0
+            write_readme("volume", markdown)
 
 
 if __name__ == "__main__":

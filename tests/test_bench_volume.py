@@ -13,6 +13,7 @@ BENCH = ROOT / "bench"
 sys.path.insert(0, str(BENCH))
 
 import volume_scale  # noqa: E402
+from readme_block import replace_block  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -69,18 +70,15 @@ def test_planes_come_forwards_and_backwards(tmp_path):
     np.testing.assert_array_equal(volume.cut(block), block[:, 1:5, 3:5])
 
 
-def test_the_readme_block_is_made_from_the_json(smoke, tmp_path):
+def test_the_readme_block_is_made_from_the_json(smoke):
     found, printed = smoke
     block = volume_scale.markdown(found)
     assert block in printed
-    text = f"a {volume_scale.BEGIN} old {volume_scale.END} z"
-    assert volume_scale.replace_block(text, block) == f"a {volume_scale.BEGIN}\n{block}\n{volume_scale.END} z"
+    text = "a <!-- bench:volume --> old <!-- /bench:volume --> z"
+    told = replace_block(text, "volume", block)
+    assert told == f"a <!-- bench:volume -->\n{block}\n<!-- /bench:volume --> z"
     with pytest.raises(ValueError, match="lacks the marks"):
-        volume_scale.replace_block("nothing", block)
-    for name, mode, date in (("volume_a", "full", "2026-01-01"), ("volume_b", "full", "2026-01-02"),
-                             ("volume_c", "smoke", "2026-01-03")):  # fmt: skip
-        (tmp_path / f"{name}.json").write_text(json.dumps({"mode": mode, "date": date}))
-    assert volume_scale.newest(tmp_path)[0].name == "volume_b.json"
+        replace_block("nothing", "volume", block)
 
 
 def test_sizes_that_do_not_exist_are_a_usage_error():

@@ -12,7 +12,7 @@ import pytest
 from compdistort.backend.cupy_backend import CupyBackend
 from compdistort.backend.device.streaming import PIECE_BYTES, pinned_bytes
 from compdistort.pipeline import study_memory
-from compdistort.pipeline.demo_inputs import write_demo_inputs
+from compdistort.pipeline.demo_inputs import write_demo_inputs, write_light_sheet_inputs
 
 GIB = 1 << 30
 
@@ -77,17 +77,32 @@ def test_voting_on_the_cpu_leaves_fewer_threads_inside_the_memory_limit():
     assert on_cpu.notes
 
 
+def _said_and_peak(folder, *settings):
+    """Return the memory, MiB, that a study is said to need before its first replicate, and the most that it held."""
+    words = ["run", "study.toml", "-o", "s.cdist", *settings, "--progress", "plain"]
+    script = f"from compdistort.cli import main; assert main({words!r}) == 0; "
+    script += "print('peak', open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+    run = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    number, unit = re.search(r"([0-9.]+) ([GM]iB) of memory", run.stdout + run.stderr).groups()
+    return float(number) * (1024 if unit == "GiB" else 1), int(re.search(r"peak ([0-9]+)", run.stdout)[1]) / 1024
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
 @pytest.mark.parametrize(("size", "threads"), [(512, 1), (1024, 2)])
 def test_the_memory_of_a_whole_study_is_known_to_a_tenth(tmp_path, size, threads):
     """A study in a process of its own: the forecast of its peak, said before the first replicate, holds within 10 %."""
     write_demo_inputs(tmp_path, "spheres", size=size, seed=1, n_replicates=2 * threads)
-    words = ["run", "study.toml", "-o", "s.cdist", "--threads", str(threads), "--progress", "plain"]
-    script = f"from compdistort.cli import main; assert main({words!r}) == 0; "
-    script += "print('peak', open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
-    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    number, unit = re.search(r"([0-9.]+) ([GM]iB) of memory", run.stdout + run.stderr).groups()
-    peak = int(re.search(r"peak ([0-9]+)", run.stdout)[1]) / 1024
-    assert float(number) * (1024 if unit == "GiB" else 1) == pytest.approx(peak, rel=0.1)
+    said, peak = _said_and_peak(tmp_path, "--threads", str(threads))
+    assert said == pytest.approx(peak, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
+@pytest.mark.parametrize(("shape", "slab"), [((64, 768, 768), 4), ((64, 768, 768), 32), ((24, 1408, 1408), 12)])
+def test_the_memory_of_a_study_of_a_volume_on_disk_is_known_to_a_tenth(tmp_path, shape, slab):
+    """As above, of volumes that are decided slab by slab; their codecs decode to 16 bit and to floats."""
+    write_light_sheet_inputs(tmp_path, shape=shape, n_replicates=2)
+    said, peak = _said_and_peak(tmp_path, "--threads", "2", "--set", f"compute.slab={slab}")
+    assert said == pytest.approx(peak, rel=0.1)

@@ -3,6 +3,10 @@
 import hashlib
 import json
 import pickle
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -101,6 +105,7 @@ def test_slabs_and_threads_leave_no_trace(slab, threads, inputs, in_memory, tmp_
     assert _results(found.folder) == _results(in_memory.folder)
 
 
+@pytest.mark.slow
 def test_another_seed_leaves_a_trace(inputs, in_memory, tmp_path):
     """Negative control of the comparison."""
     found = _run(inputs, tmp_path / "b.cdist", "compute.slab=7", "noise.seed=2")
@@ -123,6 +128,24 @@ def test_a_study_goes_on_as_it_was_started(inputs, in_memory, tmp_path):
     resume_study(folder, progress=Silence(), stop=StopFlag(), threads=2)
     assert _results(folder) == _results(in_memory.folder)
     assert report_study(folder, tmp_path / "page").report.read_bytes() == (folder / "report/index.html").read_bytes()
+
+
+@pytest.mark.parametrize("key", [pytest.param("reference", marks=pytest.mark.slow), "replicates/000000"])
+def test_a_killed_study_of_a_volume_on_disk_resumes_to_the_same_results(key, inputs, in_memory, tmp_path):
+    folder = tmp_path / "b.cdist"
+    command = [sys.executable, "-m", "compdistort", "run", str(inputs / "study.toml"), "-o", str(folder)]
+    command += ["--set", "compute.slab=3", "--set", "compute.block=2", "--progress", "json"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        journal = folder / "journal.jsonl"
+        while not (journal.exists() and key in journal.read_text()):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert not (folder / "report" / "index.html").exists()
+    assert main(["resume", str(folder), "--progress", "none", "--json"]) == 0
+    assert StudyStore.open(folder).facts("reference")["image"]["streams"]
+    assert _results(folder) == _results(in_memory.folder)
 
 
 @pytest.mark.parametrize("damage", ["vanished", "replaced"])

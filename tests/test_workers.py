@@ -204,7 +204,7 @@ def _group_is_gone(group, seconds):
     return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_to_all_processes_is_the_parents_to_judge(files, tmp_path, number):
     """As a terminal's Ctrl-C or a batch system does it: the whole group is told."""
     with _started(files, tmp_path) as process:

@@ -20,7 +20,7 @@ _BASE_BYTES = 280 * 2**20
 _LOOP_BYTES, _LOOP_BYTES_PER_PIXEL = 56 * 2**20, 25
 """What the replicate loop adds: compiled loops and networks; for every thread a replicate, its labels, and a codec's
 work on it (the engine's own part is `Backend.working_bytes`). All these were fitted to studies of 512^2 to 2048^2."""
-_SLAB_LOOP_BYTES = 120 * 2**20
+_SLAB_LOOP_BYTES = 140 * 2**20
 """The same of a volume on disk, with what is kept of the raw volume and of every codec; fitted to volumes of
 128 x 1024^2 and 32 x 2048^2 voxels in slabs of 4 to 64 planes."""
 _RECORDED_BYTES_PER_PIXEL = 8
@@ -130,9 +130,13 @@ def _fit_slab(chain: Chain, config: StudyConfig, itemsize: int, runs: int) -> Fi
 
 
 def _widest(chain: Chain, codecs: Iterable[Codec]) -> int:
-    """Return the bytes of a voxel of the widest image that is decided: the raw one, or one through a codec."""
+    """Return the bytes of a voxel of the widest image that is decided: the raw one, or one through a codec.
+
+    What a codec that loses something decodes is decided once more without its mean residual, as float32.
+    """
     coders = (codec.plane_coder(chain.on_device, chain.levels) for codec in codecs)
-    return max([int(chain.raw.dtype.itemsize), *(coder.dtype.itemsize for coder in coders)])
+    widths = (coder.dtype.itemsize if coder.lossless else ITEMSIZE for coder in coders)
+    return max([int(chain.raw.dtype.itemsize), *widths])
 
 
 def _refuse_above(memory: int, config: StudyConfig, remedy: str) -> None:
