@@ -6,12 +6,22 @@ The models are frozen, so that what a study was asked to do cannot change while 
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from compdistort.backend import DeviceRequest, check_forest
 from compdistort.config_measure import MatchSection, MeasureSection
 from compdistort.config_section import OperatorsSection, Section
 from compdistort.config_steps import StepSection
+from compdistort.config_sweep import SweepSection
 from compdistort.errors import ConfigError
 
 SCHEMA_VERSION = 1
@@ -233,7 +243,8 @@ class StudyConfig(Section):
     segmenter: SegmenterSection
     measure: MeasureSection = MeasureSection()
     match: MatchSection = MatchSection()
-    codec: tuple[CodecSection, ...] = Field(min_length=1)
+    sweep: SweepSection | None = None
+    codec: tuple[CodecSection, ...] = Field((), validate_default=True)
     statistics: StatisticsSection = StatisticsSection()
     operators: OperatorsSection = OperatorsSection()
     compute: ComputeSection = ComputeSection()
@@ -241,7 +252,9 @@ class StudyConfig(Section):
 
     @field_validator("codec")
     @classmethod
-    def _name_codecs(cls, codecs: tuple[CodecSection, ...]) -> tuple[CodecSection, ...]:
+    def _name_codecs(cls, codecs: tuple[CodecSection, ...], info: ValidationInfo) -> tuple[CodecSection, ...]:
+        if not codecs and info.data.get("sweep") is None:
+            raise ValueError("give at least one [[codec]], or what is swept by `compdistort sweep` as [sweep]")
         named = tuple(codec.model_copy(update={"name": codec.name or _default_name(codec)}) for codec in codecs)
         names = [codec.name for codec in named]
         twice = sorted({name for name in names if names.count(name) > 1})

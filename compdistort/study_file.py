@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from compdistort.backend import DeviceRequest, requested
 from compdistort.config import StudyConfig
+from compdistort.config_codec import absolute_codec
 from compdistort.config_section import Section
 from compdistort.config_steps import STEP_SECTIONS
 from compdistort.errors import ConfigError
@@ -164,4 +165,8 @@ def _absolute(config: StudyConfig, folder: Path) -> StudyConfig:
 
     names = ("input", "calibration", "segmenter", "output")
     sections: dict[str, Any] = {name: absolute(getattr(config, name)) for name in names}
-    return config.model_copy(update={**sections, "step": tuple(map(absolute, config.step))})
+    codecs = tuple(absolute_codec(codec, folder) for codec in config.codec)
+    if config.sweep is not None:
+        swept = tuple(absolute_codec(codec, folder) for codec in config.sweep.codec)
+        sections["sweep"] = config.sweep.model_copy(update={"codec": swept})
+    return config.model_copy(update={**sections, "step": tuple(map(absolute, config.step)), "codec": codecs})

@@ -6,7 +6,36 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from compdistort.codecs import BitDepth, Identity, Jpeg, RatioSearch, build_codec
+from compdistort.codecs import (
+    Aec,
+    Avif,
+    BitDepth,
+    Blosc2,
+    Fpack,
+    Htj2k,
+    Htj2kLossless,
+    Identity,
+    Jpeg,
+    Jpeg2000,
+    Jpeg2000Lossless,
+    JpegLs,
+    JpegSof3,
+    JpegXl,
+    JpegXlLossless,
+    JpegXr,
+    Lerc,
+    Png,
+    RatioSearch,
+    Rice,
+    Sperr,
+    SperrRate,
+    Sz3,
+    WebP,
+    Zfp,
+    ZfpRate,
+    Zstd,
+    build_codec,
+)
 from compdistort.errors import CodecRangeError, ConfigError
 from compdistort.grey_levels import GreyLevels
 
@@ -27,10 +56,39 @@ CODECS = [
     Jpeg(bits=12, ratio=10.5),
     Jpeg(bits=12, quality=75, range="bits(12)"),
     Jpeg(bits=12, ratio=12, range="full"),
+    Jpeg2000(psnr=60),
+    Jpeg2000(psnr=55, range="full", camera_bits=12, rounding="floor"),
+    Htj2k(step=0.003),
+    JpegXl(distance=1, effort=3),
+    JpegXr(quality=0.8),
+    JpegXr(quality=0.6, range="percentile(0.35)", rounding="round", inverse="midpoint"),
+    JpegLs(near=20),
+    JpegLs(near=2, lattice="remove"),
+    JpegLs(near=0),
+    Avif(quality=80),
+    Avif(bits=8, quality=60),
+    WebP(quality=80),
+    JpegSof3(),
+    Jpeg2000Lossless(lattice="remove"),
+    Htj2kLossless(),
+    JpegXlLossless(effort=3),
+    Sperr(max_error=20),
+    SperrRate(rate=2),
+    Sz3(max_error=20),
+    Zfp(max_error=20),
+    ZfpRate(rate=2),
+    Lerc(max_error=20),
+    Lerc(max_error=0, lattice="remove"),
+    Fpack(q=1),
+    Png(effort=1),
+    Zstd(effort=3),
+    Blosc2(effort=3),
+    Rice(lattice="remove"),
+    Aec(),
 ]
 """The built-in codecs, each way of theirs once."""
 
-NAMES = {cls.__name__: cls for cls in (BitDepth, Identity, Jpeg, RatioSearch)}
+NAMES = {type(codec).__name__: type(codec) for codec in CODECS} | {"RatioSearch": RatioSearch}
 
 
 def levels_of(image):

@@ -15,13 +15,13 @@ ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / "bench"
 sys.path.append(str(BENCH))
 
+import codec_report  # noqa: E402
+import volume_scale  # noqa: E402
 from cpu_engine import Ours  # noqa: E402 - found by the line above
 from cpu_forest_peers import lightgbm_text  # noqa: E402
 from cpu_gates import GateError, gate_chain, gate_features, gate_forest, gate_noise, gate_table  # noqa: E402
 from cpu_report import (  # noqa: E402
-    BEGIN,
     CALM,
-    END,
     MISSED,
     NOT_MEASURED,
     PASSED,
@@ -30,12 +30,10 @@ from cpu_report import (  # noqa: E402
     document,
     is_met,
     markdown,
-    newest,
-    readme_block,
-    replace_block,
 )
 from cpu_scenes import HARD, PLANE, SENSOR, enlarged, forest_size, make_scene  # noqa: E402
 from cpu_turns import Contender, Gauge, Times, Worker, WorkerError, in_turns  # noqa: E402
+from readme_block import block_of, newest, replace_block  # noqa: E402
 
 from compdistort.replicate import noise_tables  # noqa: E402
 from compdistort.sensor.model import SensorModel  # noqa: E402
@@ -60,14 +58,28 @@ def small(ours):
     return scene, scene.grow(ours.backend)
 
 
-def test_smoke_runs_every_stage_and_keeps_no_time(tmp_path):
+def _smoke(tmp_path, *stages):
+    """Return what a smoke run of some stages, or of all, writes."""
     path = tmp_path / "smoke.json"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(BENCH / "cpu.py"), "--smoke", "--output", str(path)]
+    command += ["--only", *stages] if stages else []
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=900)
     assert ended.returncode == 0, ended.stderr[-4000:]
     found = json.loads(path.read_text())
     assert found["failures"] == []
+    return found, path
+
+
+def test_smoke_of_some_stages_keeps_no_time(tmp_path):
+    found, path = _smoke(tmp_path, "noise", "table")
+    assert {row["target"] for row in found["rows"]} - {""} < set(TARGETS)
+    assert "_ns" not in path.read_text()
+
+
+@pytest.mark.slow
+def test_smoke_runs_every_stage_and_keeps_no_time(tmp_path):
+    found, path = _smoke(tmp_path)
     assert {row["target"] for row in found["rows"]} - {""} == set(TARGETS)
     compared = [gate for gate in found["identity"].values() if "differences" in gate]
     assert len(compared) >= 13
@@ -76,12 +88,18 @@ def test_smoke_runs_every_stage_and_keeps_no_time(tmp_path):
     assert "compile_seconds" not in json.dumps(found["forests"])
 
 
-def test_readme_tells_the_newest_result():
+@pytest.mark.parametrize(
+    ("kind", "tables"),
+    [("cpu", markdown), ("volume", volume_scale.markdown), ("codecs", codec_report.markdown)],
+)
+def test_readme_tells_the_newest_result(kind, tables):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = newest(BENCH / "results")
-    block = f"{BEGIN}\n{END}" if found is None else readme_block(*found)
-    assert text.count(BEGIN) == text.count(END) == 1
-    assert replace_block(text, block) == text
+    found = newest(BENCH / "results", kind)
+    assert text.count(f"<!-- bench:{kind} -->") == text.count(f"<!-- /bench:{kind} -->") == 1
+    if found is None:
+        assert f"<!-- bench:{kind} -->\n<!-- /bench:{kind} -->" in text
+    else:
+        assert replace_block(text, kind, block_of(*found, tables)) == text
 
 
 def test_committed_results_prove_what_they_claim():
@@ -178,7 +196,7 @@ def test_slow_compiling_is_missed():
 def test_newest_result_is_the_full_one_with_the_latest_date(tmp_path):
     for name, date, mode in (("a", "2026-03", "full"), ("b", "2026-01", "full"), ("c", "2026-09", "quick")):
         (tmp_path / f"cpu_{name}.json").write_text(json.dumps({"date": date, "mode": mode}))
-    assert newest(tmp_path)[0].name == "cpu_a.json"
+    assert newest(tmp_path, "cpu")[0].name == "cpu_a.json"
 
 
 def test_contenders_take_turns():

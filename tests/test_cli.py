@@ -21,7 +21,8 @@ from compdistort.pipeline.stopping import STOP_SIGNALS, StopFlag
 
 COMMANDS = (
     "calibrate", "estimate-noise", "synth", "features", "train", "segment", "measure", "init", "check", "run", "resume",
-    "status", "steps", "report", "doctor", "demo", "selftest", "bench",
+    "status", "steps", "report", "doctor", "demo", "selftest", "bench", "codecs",
+    "encode", "decode", "sweep",
 )  # fmt: skip
 
 

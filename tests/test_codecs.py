@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compdistort.codecs import BitDepth, Codec, Identity, Jpeg, build_codec, codec_ids, registry, search_ratio
+from compdistort.codecs import BitDepth, Codec, Identity, Jpeg, build_codec, codec_ids, registry
 from compdistort.codecs.depth_link import INVERSES, ROUNDINGS, DepthLink, parse_range
 from compdistort.errors import CodecRangeError, ConfigError, UnknownCodecError
 
@@ -40,7 +40,7 @@ class TestEveryCodec:
     @pytest.mark.parametrize("value", [0, 1, 4095, 65535])
     def test_constant_images(self, codec, value):
         result = checks.check_result(codec, np.full((24, 40), value, np.uint16))
-        assert len(np.unique(result.decoded)) == 1
+        assert len(np.unique(result.decoded)) == 1 or codec.codec_id == "sz3"  # it keeps its bound and nothing else
 
     def test_full_range(self, codec):
         ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
@@ -348,62 +348,7 @@ def test_a_decoder_that_lies_is_caught(raw, monkeypatch):
             Jpeg(quality=50).apply(raw)
 
 
-# ---- search and registry ----
-
-
-@given(target=st.floats(1.5, 5000), power=st.floats(0.3, 3), scale=st.floats(1, 1000), rising=st.booleans())
-@settings(max_examples=200, deadline=None, derandomize=True)
-def test_integer_search_finds_the_nearest_setting(target, power, scale, rising):
-    def ratio(knob):
-        return scale * (knob if rising else 101 - knob) ** power
-
-    found = search_ratio(ratio, 1, 100, target, rising=rising, integer=True)
-    best = min(abs(math.log(ratio(k) / target)) for k in range(1, 101))
-    away = abs(math.log(found.ratio / target))
-    assert away == pytest.approx(best) or abs(found.ratio / target - 1) <= 0.01
-    assert found.encodes <= 10
-    assert found.reached == (abs(found.ratio / target - 1) <= (0.05 if found.limit == "step" else 0.01))
-    if found.limit == "range":
-        assert found.knob in (1, 100)
-
-
-@given(target=st.floats(0.01, 1000), rising=st.booleans(), log=st.booleans())
-@settings(max_examples=200, deadline=None, derandomize=True)
-def test_continuous_search(target, rising, log):
-    def ratio(knob):
-        return knob if rising else 1 / knob
-
-    found = search_ratio(ratio, 1e-2, 1e2, target, rising=rising, log=log)
-    inside = 0.01 <= target <= 100
-    if found.reached:
-        assert abs(found.ratio / target - 1) <= 0.01
-    if inside and log:
-        assert found.reached
-    if not 0.0099 <= target <= 101:
-        assert (found.reached, found.limit) == (False, "range")
-        assert found.knob in (1e-2, 1e2)
-    assert found.encodes <= 24
-
-
-def test_search_is_deterministic_and_asks_once_a_setting():
-    asked = []
-
-    def ratio(knob):
-        asked.append(knob)
-        return 1000 / knob
-
-    first = search_ratio(ratio, 1, 100, 33.4, rising=False, integer=True)
-    assert len(asked) == len(set(asked)) == first.encodes
-    assert search_ratio(ratio, 1, 100, 33.4, rising=False, integer=True) == first
-
-
-def test_the_end_of_the_knob_is_not_reached_even_when_near():
-    found = search_ratio(lambda q: 1000 / q, 1, 100, 9.7, rising=False, integer=True)
-    assert (found.knob, found.reached, found.limit) == (100, False, "range")
-    found = search_ratio(lambda q: 1000 / q, 1, 100, 170, rising=False, integer=True)
-    assert (found.knob, found.reached, found.limit) == (6, True, "step")
-    found = search_ratio(lambda q: 1000 / q, 1, 100, 700, rising=False, integer=True)
-    assert (found.knob, found.reached, found.limit) == (2, False, "step")
+# ---- registry ----
 
 
 def test_registry():
@@ -430,7 +375,7 @@ def test_entry_points_of_other_packages(monkeypatch):
         "jpeg": EntryPoint("jpeg", "pathlib:Path", registry.GROUP),
     }
     monkeypatch.setattr(registry, "entry_points", lambda group: list(points.values()))
-    assert codec_ids() == ("identity", "bit-depth", "jpeg", "gone", "half", "other")
+    assert codec_ids() == (*registry.CODECS, "external", "jetraw", "gone", "half", "other")
     assert registry.find_codec("other") is Identity
     assert registry.find_codec("jpeg") is Jpeg
     with pytest.raises(UnknownCodecError, match="'gone' of package 'no_such_package_at_all:Codec' cannot be imported"):

@@ -15,13 +15,16 @@ from compdistort.codecs import (
     DecodedPlanes,
     Identity,
     Jpeg,
+    JpegLs,
     changes,
     compress_planes,
     depth_scale,
     registry,
 )
+from compdistort.codecs.array_codec import LosslessCodec
 from compdistort.codecs.base import ConfigCodec
 from compdistort.codecs.depth_link import DepthLink
+from compdistort.codecs.library_codec import DepthCodec, FloatCodec, LibraryCodec, WordCodec
 from compdistort.codecs.plane_coder import CodedPlane, PlaneCoder
 from compdistort.codecs.planewise import PlanewiseCodec, each_plane
 from compdistort.errors import CodecRangeError, ConfigError, ImageFormatError
@@ -58,7 +61,9 @@ def volume(shape, seed, low=0, top=65536):
 
 
 def takes_levels(codec):
-    return isinstance(codec, BitDepth | Jpeg) and codec.range.startswith(("minmax", "percentile"))
+    if isinstance(codec, BitDepth | DepthCodec):
+        return codec.range.startswith(("minmax", "percentile"))
+    return isinstance(codec, WordCodec | LosslessCodec) and codec.lattice == "remove"
 
 
 # ---- the slow twin: the whole stack at once, by the plain formulas ----
@@ -83,29 +88,51 @@ def twin(codec, stack):
     """Return decoded stack, bytes and record of a prepared codec."""
     if isinstance(codec, Identity):
         return stack, stack.nbytes, {"codec": "identity"}
+    record = {"codec": codec.codec_id}
+    if isinstance(codec, LibraryCodec):
+        record |= {codec.knob.name: getattr(codec, codec.knob.name), **codec.link_settings()}
+    if isinstance(codec, LosslessCodec):
+        record = codec.settings()
+    if getattr(codec, "search", None) is not None:
+        found = codec.search
+        record |= {"target_ratio": found.target, "raw_ratio": found.ratio, "reached": found.reached}
+        record |= {"limit": found.limit, "encodes": found.encodes}
+    if isinstance(codec, WordCodec | LosslessCodec):
+        shift = 0
+        while codec.lattice == "remove" and shift < 15 and stack.any() and not (stack & (2 ** (shift + 1) - 1)).any():
+            shift += 1
+        codes, size = coded(codec, stack >> shift)
+        side = int(codec.lattice == "remove")
+        return codes << shift, size + side, record | {"step_dn": 2**shift, "side_bytes": side}
+    if isinstance(codec, FloatCodec):
+        codes, size = coded(codec, stack.astype(np.float32))
+        outside = int(((codes < 0) | (codes > 65535)).sum())
+        return np.clip(codes, 0, 65535), size, record | {"decoded_outside": outside, "side_bytes": 0}
     low, high = limits(codec, stack)
     fixed = f"display({low},{high})" if low < high else codec.range
+    bits = codec.code_bits() if isinstance(codec, DepthCodec) else codec.bits
     scale = DepthLink.resolved(
-        codec.bits, codec.camera_bits, codec.range if codec.inverse == "shift" else fixed, codec.rounding, codec.inverse
+        bits, codec.camera_bits, codec.range if codec.inverse == "shift" else fixed, codec.rounding, codec.inverse
     ).scale(checks.levels_of(stack))
     codes = scale.codes[stack]
-    size = codes.nbytes
-    record = {"codec": codec.codec_id}
+    codes, size = coded(codec, codes) if isinstance(codec, DepthCodec) else (codes, codes.nbytes)
+    side = {"none": 0, "shift": 1}.get(codec.inverse, 4)
+    record |= {"inverse": codec.inverse, "low_dn": low, "high_dn": high, "step_dn": scale.step, "side_bytes": side}
+    record |= {"clipped_low": int((stack < low).sum()), "clipped_high": int((stack > high).sum())}
+    return scale.levels[codes], size + side, record
+
+
+def coded(codec, codes):
+    """Return codes that went through a coder plane by plane, and its bytes; JPEG by its own calls, spelled out."""
     if isinstance(codec, Jpeg):
         streams = [
             imagecodecs.jpeg8_encode(plane, level=codec.quality, bitspersample=codec.bits, optimize=True)
             for plane in codes
         ]
-        codes, size = np.stack([imagecodecs.jpeg8_decode(s) for s in streams]), sum(map(len, streams))
-        record["quality"] = codec.quality
-    if getattr(codec, "search", None) is not None:
-        found = codec.search
-        record |= {"target_ratio": found.target, "raw_ratio": found.ratio, "reached": found.reached}
-        record |= {"limit": found.limit, "encodes": found.encodes}
-    side = {"none": 0, "shift": 1}.get(codec.inverse, 4)
-    record |= {"inverse": codec.inverse, "low_dn": low, "high_dn": high, "step_dn": scale.step, "side_bytes": side}
-    record |= {"clipped_low": int((stack < low).sum()), "clipped_high": int((stack > high).sum())}
-    return scale.levels[codes], size + side, record
+        return np.stack([imagecodecs.jpeg8_decode(s) for s in streams]), sum(map(len, streams))
+    streams = [codec.coder.encode(plane, codec.level()) for plane in codes]
+    back = [codec.coder.decode(s, codes.shape[1:], codes.dtype) for s in streams]
+    return np.stack(back), sum(map(len, streams))
 
 
 ROUNDED = st.sampled_from(["imagej", "floor", "round"])
@@ -185,6 +212,19 @@ def test_range_of_a_part_is_not_that_of_the_whole():
         )
 
 
+def test_lattice_of_a_part_is_not_that_of_the_whole():
+    stack = volume((3, 20, 20), 1, 500, 900) * np.uint16(16)
+    stack[2] += 4
+    codec = JpegLs(near=0, lattice="remove")
+    reader = DecodedPlanes(codec, Planes(stack), Planes(stack).levels)
+    np.testing.assert_array_equal(reader.read_planes(0, 3), stack)
+    assert compress_planes(codec, Planes(stack), Planes(stack).levels).record["step_dn"] == 4
+    wrong = DecodedPlanes(codec, Planes(stack), Planes(stack[:1]).levels)
+    np.testing.assert_array_equal(wrong.read_planes(0, 2), stack[:2])
+    with pytest.raises(CodecRangeError, match="called lossless but changed the image"):
+        wrong.read_planes(2, 3)
+
+
 @pytest.mark.parametrize("part", [1, 7, 59, 60, 61])
 def test_tables_that_are_looked_up_in_parts(part, monkeypatch):
     monkeypatch.setattr(depth_scale, "_AT_ONCE", part)
@@ -205,7 +245,7 @@ def test_tables_that_are_looked_up_in_parts(part, monkeypatch):
 @pytest.mark.parametrize("codec", checks.CODECS, ids=repr)
 def test_a_few_planes_are_asked_for_at_a_time(codec):
     stack = volume((41, 6, 5), 3, 100, 3000)
-    codec = codec if getattr(codec, "quality", 1) else replace(codec, quality=50)
+    codec = replace(codec, quality=50) if isinstance(codec, Jpeg) and codec.quality is None else codec
     for reads in (
         lambda planes: DecodedPlanes(codec, planes, planes.levels).read_planes(0, 41),
         lambda planes: compress_planes(codec, planes, planes.levels),
@@ -307,7 +347,7 @@ def test_a_codec_of_several_planes_says_that_it_cannot():
 def test_other_packages_must_say_how_planes_go(monkeypatch):
     class Old:
         codec_id = "old"
-        from_config = get_config = prepare = apply = describe = None
+        from_config = get_config = raw_alone = with_sensor = prepare = apply = describe = None
 
     class Point:
         name, value, dist = "old", "package:Old", None
@@ -359,7 +399,7 @@ class Liar(PlanewiseCodec):
         return self
 
     def plane_coder(self, planes, levels):
-        def code(plane):
+        def code(plane, _number):
             wrong = plane[0, 0] == 11
             decoded = self.lie(plane) if wrong else plane.astype(self.dtype)
             return CodedPlane(decoded=decoded, encoded_bytes=1)

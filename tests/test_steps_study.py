@@ -71,7 +71,7 @@ def test_rows_are_those_of_images_that_went_the_whole_way_by_hand(files, finishe
     config = load_config(files / "study.toml")
     store = StudyStore.open(finished.folder)
     made = prepare(config, Silence())
-    chain, reference = made.chain, load_reference(store, config)
+    chain, reference = made.chain, load_reference(store, config, made.chain.sensor)
     replicate = chain.backend.to_host(chain.replicate(2))
     codec = build_codec(store.facts("reference")["codecs"]["shift"]["config"])
     for image, place in ((replicate, "replicates"), (codec.apply(replicate).decoded, "codecs/shift/replicates")):

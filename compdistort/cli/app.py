@@ -26,7 +26,20 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-COMMAND_MODULES = ("calibrate", "synth", "features", "train", "ilastik", "measure", "study", "bench", "system")
+COMMAND_MODULES = (
+    "calibrate",
+    "synth",
+    "codecs",
+    "encode",
+    "features",
+    "train",
+    "ilastik",
+    "measure",
+    "study",
+    "sweep",
+    "bench",
+    "system",
+)
 """Modules of this package; each offers `register(app)`."""
 
 _modules = {name: import_module(f"compdistort.cli.{name}") for name in COMMAND_MODULES}

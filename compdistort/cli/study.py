@@ -20,7 +20,7 @@ _DEVICE = typer.Option(
 )
 _FOREST = typer.Option(None, help=f"{FOREST_HELP} Overrides compute.forest.")
 _ALLOW_CODE = typer.Option(
-    False, "--allow-code", help="Let steps of the study run functions that its file names: read them first."
+    False, "--allow-code", help="Let a study run the functions and programs that its file names: read them first."
 )
 _THREADS = typer.Option(None, min=1, help="Threads; results do not depend on them.")
 

@@ -5,6 +5,9 @@ A codec is a frozen dataclass: its repr is its constructor, its configuration is
 checks the result and brings it back to the scale of the raw image. What a codec takes from the data of an image without
 a search (the range of its grey levels) it takes anew from every image it is applied to.
 
+A codec whose settings rest on the noise takes the sensor by ``with_sensor``, before ``prepare`` and whenever it is
+restored; numbers that it needs for decoding are part of its configuration.
+
 A codec that codes every plane by itself gives a `PlaneCoder`, so that volumes that do not fit into memory go through it
 plane by plane (`compdistort.codecs.planewise`); one that codes several planes together refuses.
 
@@ -14,7 +17,7 @@ Ratios count 2 bytes a pixel of the raw image against every byte that the way ba
 import difflib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -24,6 +27,7 @@ from compdistort.backend.planes import PlaneReader
 from compdistort.codecs.plane_coder import PlaneCoder
 from compdistort.errors import CodecRangeError, ConfigError
 from compdistort.grey_levels import GreyLevels
+from compdistort.sensor.model import SensorModel
 
 Image = NDArray[Any]
 Levels = Callable[[], GreyLevels]
@@ -78,6 +82,15 @@ class Codec(Protocol):
         """Build the codec from its JSON data."""
         ...
 
+    @property
+    def raw_alone(self) -> bool:
+        """Whether it exists for the raw image alone (a decoded file), so that no replicate can go through it."""
+        ...
+
+    def with_sensor(self, sensor: SensorModel) -> Self:
+        """Return the codec with what it needs of the calibrated sensor (itself where it needs nothing)."""
+        ...
+
     def prepare(self, raw: Image) -> Self:
         """Return the codec with its knob fixed on the raw image (itself where nothing is searched)."""
         ...
@@ -117,7 +130,7 @@ class ConfigCodec:
         Raises
         ------
         ConfigError
-            If a key is unknown (the nearest one is named) or a value unusable.
+            If a key is unknown (the nearest one is named), one is missing, or a value is unusable.
         """
         settings = {key: value for key, value in config.items() if key != "id"}
         known = [field.name for field in _fields(cls)]
@@ -126,7 +139,19 @@ class ConfigCodec:
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
                 hint = f"did you mean '{near[0]}'?" if near else "it has no settings"
                 raise ConfigError(f"codec '{cls.codec_id}' has no setting '{key}'", hint)
+        for field in _fields(cls):
+            if field.name not in settings and field.default is MISSING and field.default_factory is MISSING:
+                raise ConfigError(f"codec '{cls.codec_id}' has no {field.name}", f"give {field.name}")
         return cls(**settings)
+
+    @property
+    def raw_alone(self) -> bool:
+        """Whether it exists for the raw image alone: any image can go through it."""
+        return False
+
+    def with_sensor(self, sensor: SensorModel) -> Self:
+        """Return the codec itself: it needs nothing of the sensor."""
+        return self
 
     def prepare_planes(self, planes: PlaneReader, levels: Levels) -> Self:
         """Refuse a volume that is not in memory, unless the codec says how it codes every plane by itself.

@@ -40,7 +40,7 @@ class BitDepth(PlanewiseCodec):
     camera_bits: int = 16
 
     def __post_init__(self) -> None:
-        if self.bits != 8:
+        if type(self.bits) is not int or self.bits != 8:
             raise ConfigError(
                 f"codec 'bit-depth': bits = {self.bits!r}, but the reduced image has 8",
                 "leave it out; the significant bits of the camera are camera_bits",

@@ -36,9 +36,9 @@ class DepthLink:
     Attributes
     ----------
     bits : int
-        Bits of a code, 8 or 12.
+        Bits of a code: 8, 12, or 16 for coders that take their codes as parts of the full scale.
     camera_bits : int
-        Significant bits of the camera, `bits` to 16: the top of the range ``full``, and the n of the shift.
+        Significant bits of the camera, `bits` (8 with 16) to 16: the top of the range ``full``, and the n of the shift.
     range : str
         ``full`` (0 to 2**camera_bits - 1), ``minmax`` (of the image or whole stack), ``display(low,high)`` in DN,
         ``percentile(p)`` (p % of the pixels saturated, half at each end) or ``bits(n)`` (0 to 2**n - 1).
@@ -47,7 +47,7 @@ class DepthLink:
         With L = 2**bits levels and d = high - low: ``imagej`` floor((v - low) L / (d + 1) + 0.5), ``floor`` the same
         without 0.5 (on a whole range of bits: ``v >> n``), ``round`` floor((v - low) (L - 1) / d + 0.5). Values outside
         the range are clipped. Default ``imagej``; ``floor`` with the inverse ``shift``. With 12 bits a range that
-        fits is only moved to 0, never stretched.
+        fits is only moved to 0, never stretched; with 8 and 16 every range is stretched over all codes.
     inverse : str
         ``exact``: the forward scale backwards; ``naive255``: low + code d / (L - 1), right for ``round`` and a common
         mistake otherwise; ``shift``: ``code << n``; ``midpoint``: the mean of the grey levels that share the code;
@@ -61,8 +61,9 @@ class DepthLink:
     inverse: str
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.camera_bits, int) and self.bits <= self.camera_bits <= 16):
-            raise ConfigError(f"camera_bits = {self.camera_bits!r} is not possible", f"use {self.bits} to 16")
+        least = 8 if self.bits == 16 else self.bits
+        if not (isinstance(self.camera_bits, int) and least <= self.camera_bits <= 16):
+            raise ConfigError(f"camera_bits = {self.camera_bits!r} is not possible", f"use {least} to 16")
         for key, value, known in (("rounding", self.rounding, ROUNDINGS), ("inverse", self.inverse, INVERSES)):
             if value not in known:
                 raise ConfigError(f"{key} = {value!r} is unknown", f"use {', '.join(known)}")
@@ -74,8 +75,10 @@ class DepthLink:
             )
         if policy == "percentile" and not numbers[0] < 100:
             raise ConfigError(f"range = {self.range!r} saturates everything", "use less than 100 %")
-        if policy == "bits" and not self.bits <= numbers[0] <= 16:
-            raise ConfigError(f"range = {self.range!r} is not possible", f"use bits({self.bits}) to bits(16)")
+        if policy == "bits" and not least <= numbers[0] <= 16:
+            raise ConfigError(f"range = {self.range!r} is not possible", f"use bits({least}) to bits(16)")
+        if self.inverse == "shift" and self.bits == 16:
+            raise ConfigError("inverse = 'shift' does not go with codes of 16 bit", "use inverse = 'exact'")
         if self.inverse == "shift" and (policy not in ("full", "bits") or self.rounding != "floor"):
             raise ConfigError(
                 f"inverse = 'shift' does not go with range = {self.range!r}, rounding = {self.rounding!r}",
@@ -115,7 +118,8 @@ class DepthLink:
             low=low,
             high=high,
             codes=codes.astype(np.uint8 if self.bits == 8 else np.uint16),
-            levels=levels.astype(np.uint16 if whole else np.float32),
+            # Codes above that of the highest grey level come from lossy coders alone; words end at 65535 for them too.
+            levels=np.minimum(levels, N_LEVELS - 1).astype(np.uint16 if whole else np.float32),
             step=self._step(low, high),
             side_bytes={"none": 0, "shift": 1}.get(self.inverse, 4),  # low and high as two 16-bit numbers
         )
@@ -135,7 +139,7 @@ class DepthLink:
             "display": "from {:g} to {:g} DN".format(*numbers) if policy == "display" else "",
             "bits": f"over the lowest {numbers[0] if numbers else 0:g} bits",
         }
-        fits = "" if self.bits == 8 else " (moved, not stretched, where they fit)"
+        fits = " (moved, not stretched, where they fit)" if self.bits == 12 else ""
         return f"{self.bits} bit by {words[self.rounding]} {over[policy]}{fits}"
 
     def describe_back(self) -> str:
@@ -160,8 +164,8 @@ class DepthLink:
         return 0, (1 << (int(numbers[0]) if policy == "bits" else self.camera_bits)) - 1
 
     def _stretches(self, low: int, high: int) -> bool:
-        """8 bit follow ImageJ, which stretches a short range; 12 bit hold it as it is."""
-        return self.bits == 8 or high - low >= 1 << self.bits
+        """8 bit follow ImageJ, which stretches a short range; 12 bit hold it as it is; 16 bit fill the scale."""
+        return self.bits != 12 or high - low >= 1 << self.bits
 
     def _step(self, low: int, high: int) -> float:
         if not self._stretches(low, high):

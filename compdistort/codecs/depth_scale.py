@@ -92,7 +92,7 @@ class DepthScale:
         PlaneCoder
         """
 
-        def code(plane: Image) -> CodedPlane:
+        def code(plane: Image, _number: int) -> CodedPlane:
             codes, size = store(self.reduce(plane))
             return CodedPlane(decoded=self.restore(codes), encoded_bytes=size, counts=self.clipped(plane))
 

@@ -42,6 +42,6 @@ class Identity(PlanewiseCodec):
         return {"codec": self.codec_id}
 
 
-def _store(plane: Image) -> CodedPlane:
+def _store(plane: Image, _number: int) -> CodedPlane:
     stored = plane.tobytes()
     return CodedPlane(decoded=np.frombuffer(stored, np.uint16).reshape(plane.shape), encoded_bytes=len(stored))

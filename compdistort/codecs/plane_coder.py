@@ -42,7 +42,8 @@ class PlaneCoder:
     dtype : numpy.dtype
         Type of all decoded planes: uint16 or float32.
     code : callable
-        Takes a plane of shape (rows, columns), uint16, through the codec; `code_plane` checks what comes back.
+        Takes a plane of shape (rows, columns), uint16, and its number in the image through the codec; `code_plane`
+        checks what comes back.
     side_bytes : int
         Bytes that the way back needs beside the codestreams, once an image.
     record : callable
@@ -52,13 +53,13 @@ class PlaneCoder:
     """
 
     dtype: np.dtype[Any]
-    code: Callable[[Image], CodedPlane]
+    code: Callable[[Image, int], CodedPlane]
     side_bytes: int
     record: Callable[[Mapping[str, int]], dict[str, Any]]
     lossless: bool = False
 
 
-def code_plane(codec_id: str, coder: PlaneCoder, plane: Image) -> CodedPlane:
+def code_plane(codec_id: str, coder: PlaneCoder, plane: Image, number: int) -> CodedPlane:
     """Take a plane through a codec, and check what comes back: some decoders fail silently.
 
     Parameters
@@ -69,6 +70,8 @@ def code_plane(codec_id: str, coder: PlaneCoder, plane: Image) -> CodedPlane:
         Of the image that the plane belongs to.
     plane : ndarray of shape (rows, columns), uint16
         What is encoded, DN.
+    number : int
+        Its number in the image, 0 of an image of one plane.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def code_plane(codec_id: str, coder: PlaneCoder, plane: Image) -> CodedPlane:
     CodecRangeError
         If shape, type, range or (where promised) equality do not hold.
     """
-    coded = coder.code(plane)
+    coded = coder.code(plane, number)
     decoded = coded.decoded
     if decoded.shape != plane.shape or decoded.dtype != coder.dtype or coder.dtype not in (np.uint16, np.float32):
         raise CodecRangeError(

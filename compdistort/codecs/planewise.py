@@ -1,7 +1,7 @@
 """Volumes through a codec plane by plane: a few planes in memory, and the same results as of the whole at once."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Self
 
@@ -21,6 +21,9 @@ from compdistort.codecs.base import (
 )
 from compdistort.codecs.plane_coder import CodedPlane, PlaneCoder, code_plane
 from compdistort.io.planes import as_reader, grey_levels, groups
+
+Watch = Callable[[Image, Image], None]
+"""Is shown planes, each with what a codec made of it."""
 
 
 def each_plane(planes: PlaneReader, start: int = 0, stop: int | None = None) -> Iterator[Image]:
@@ -94,12 +97,12 @@ class DecodedPlanes:
             If what comes back is not of the right shape, type or range.
         """
         decoded: NDArray[Any] = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        for room, plane in zip(decoded, each_plane(self._planes, start, stop), strict=True):
-            room[...] = code_plane(self._codec_id, self._coder, plane).decoded
+        for number, plane in enumerate(each_plane(self._planes, start, stop), start):
+            decoded[number - start] = code_plane(self._codec_id, self._coder, plane, number).decoded
         return decoded
 
 
-def compress_planes(codec: Codec, planes: PlaneReader, levels: Levels) -> CodecOutcome:
+def compress_planes(codec: Codec, planes: PlaneReader, levels: Levels, watch: Watch | None = None) -> CodecOutcome:
     """Take a volume through a codec in one pass, and keep no plane.
 
     Parameters
@@ -110,6 +113,8 @@ def compress_planes(codec: Codec, planes: PlaneReader, levels: Levels) -> CodecO
         Volume of shape (planes, rows, columns), uint16, DN.
     levels : callable
         Counts the volume's grey levels; called at most once, by a codec whose range is taken from them.
+    watch : callable, optional
+        Is shown every plane, of shape (rows, columns), with the decoded one, in their order.
 
     Returns
     -------
@@ -122,8 +127,10 @@ def compress_planes(codec: Codec, planes: PlaneReader, levels: Levels) -> CodecO
         As `DecodedPlanes` and its `read_planes`.
     """
     tally = _Tally(codec.plane_coder(planes, levels))
-    for plane in each_plane(planes):
-        tally.add(code_plane(codec.codec_id, tally.coder, plane))
+    for number, plane in enumerate(each_plane(planes)):
+        coded = tally.add(code_plane(codec.codec_id, tally.coder, plane, number))
+        if watch is not None:
+            watch(plane, coded.decoded)
     return tally.outcome()
 
 
@@ -152,7 +159,8 @@ def changes(codec: Codec, planes: PlaneReader, levels: Levels) -> bool:
     if coder.dtype != planes.dtype:
         return True
     return any(
-        not np.array_equal(code_plane(codec.codec_id, coder, plane).decoded, plane) for plane in each_plane(planes)
+        not np.array_equal(code_plane(codec.codec_id, coder, plane, number).decoded, plane)
+        for number, plane in enumerate(each_plane(planes))
     )
 
 
@@ -203,8 +211,8 @@ class PlanewiseCodec(ConfigCodec):
         planes = as_reader(image)
         tally = _Tally(self.plane_coder(planes, partial(grey_levels, image)))
         decoded: NDArray[Any] = np.empty(planes.shape, tally.coder.dtype)
-        for room, plane in zip(decoded, each_plane(planes), strict=True):
-            room[...] = tally.add(code_plane(self.codec_id, tally.coder, plane)).decoded
+        for number, plane in enumerate(each_plane(planes)):
+            decoded[number] = tally.add(code_plane(self.codec_id, tally.coder, plane, number)).decoded
         outcome = tally.outcome()
         return CodecResult(
             decoded=decoded.reshape(image.shape),

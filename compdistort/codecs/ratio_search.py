@@ -1,14 +1,24 @@
 """Driving a codec to a wanted compression ratio by one monotone knob."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from compdistort.errors import ConfigError
 
 TOLERANCE = 0.01
 """A ratio this near to the wanted one (relative) ends the search."""
 
 STEP_TOLERANCE = 0.05
 """Where an integer knob has nothing nearer, a ratio this near still counts as reached."""
+
+_LOOK_AT_END = 3
+"""After so many settings that all ask for more, the end itself is tried: it may show that there is no more."""
+
+
+_SAME = 4
+"""After so many settings in a row between two sizes that gave none but these, the knob is taken to have steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,18 +98,55 @@ def search_ratio(
             tried[knob] = ratio_of(knob)
         return math.log(tried[knob] / target)
 
-    a, b = low, high
-    while len(tried) < max_encodes - 2:
+    a, b, same = low, high, 0
+    while len(tried) < max_encodes - 2 and same < _SAME:
         middle = math.sqrt(a * b) if log else (a + b) / 2
         middle = round(middle) if integer else middle
         away = distance(middle)
         if abs(tried[middle] / target - 1) <= TOLERANCE or middle in (a, b):
             break
-        a, b = (middle, b) if (away < 0) == rising else (a, middle)
+        known = not integer and a in tried and b in tried and tried[middle] in (tried[a], tried[b])
+        same = same + 1 if known else 0
+        up = (away < 0) == rising
+        a, b = (middle, b) if up else (a, middle)
+        end = b if up else a
+        if not integer and len(tried) == _LOOK_AT_END and end in (low, high) and ((distance(end) < 0) == rising) == up:
+            break
     nearest = min(tried, key=lambda knob: (abs(distance(knob)), knob))
     if abs(tried[nearest] / target - 1) > TOLERANCE:  # the ends that bisection came near to but never tried
         nearest = min((a, nearest, b), key=lambda knob: (abs(distance(knob)), knob))
     return _outcome(target, tried, nearest)
+
+
+def with_search(codec_id: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the JSON data of a codec with its `search`, if it has one, as a `RatioSearch`.
+
+    Raises
+    ------
+    ConfigError
+        If its search is none.
+    """
+    search = config.get("search")
+    if search is None:
+        return config
+    if not isinstance(search, Mapping) or set(search) != {field.name for field in fields(RatioSearch)}:
+        raise ConfigError(f"codec '{codec_id}': search = {search!r} is none", "remove it: `prepare` makes it")
+    return {**config, "search": RatioSearch(**search)}
+
+
+def refuse_both(codec_id: str, knob: str, ratio: Any, setting: Any, search: RatioSearch | None) -> None:
+    """Refuse a wanted ratio beside a setting of the knob that no search found: one of them would be ignored.
+
+    Raises
+    ------
+    ConfigError
+        If both are given.
+    """
+    if ratio is not None and setting is not None and search is None:
+        raise ConfigError(
+            f"codec '{codec_id}' has ratio = {ratio!r} and {knob} = {setting!r}",
+            f"give one of them: a wanted ratio finds its own {knob}",
+        )
 
 
 def _outcome(target: float, tried: dict[float, float], nearest: float) -> RatioSearch:

@@ -2,26 +2,92 @@
 
 import difflib
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from compdistort.codecs.aec import Aec
+from compdistort.codecs.avif import Avif
 from compdistort.codecs.base import Codec
 from compdistort.codecs.bit_depth import BitDepth
+from compdistort.codecs.blosc2 import Blosc2
+from compdistort.codecs.fpack import Fpack
+from compdistort.codecs.htj2k import Htj2k, Htj2kLossless
 from compdistort.codecs.identity import Identity
-from compdistort.codecs.jpeg import Jpeg
+from compdistort.codecs.jpeg import Jpeg, JpegSof3
+from compdistort.codecs.jpeg2000 import Jpeg2000, Jpeg2000Lossless
+from compdistort.codecs.jpegls import JpegLs
+from compdistort.codecs.jpegxl import JpegXl, JpegXlLossless
+from compdistort.codecs.jpegxr import JpegXr
+from compdistort.codecs.lerc import Lerc
+from compdistort.codecs.png import Png
+from compdistort.codecs.rice import Rice
+from compdistort.codecs.sperr import Sperr, SperrRate
+from compdistort.codecs.sz3 import Sz3
+from compdistort.codecs.vsq.cellnoise import CellNoise
+from compdistort.codecs.vsq.codec import Vsq
+from compdistort.codecs.webp import WebP
+from compdistort.codecs.zfp import Zfp, ZfpRate
+from compdistort.codecs.zstd import Zstd
 from compdistort.errors import ConfigError, UnknownCodecError
 
 GROUP = "compdistort.codecs"
 
-CODECS: dict[str, type[Codec]] = {cls.codec_id: cls for cls in (Identity, BitDepth, Jpeg)}
+_BUILT_IN: tuple[type[Codec], ...] = (
+    Identity,
+    BitDepth,
+    Jpeg,
+    Jpeg2000,
+    Htj2k,
+    JpegXl,
+    JpegXr,
+    JpegLs,
+    Avif,
+    WebP,
+    Sperr,
+    SperrRate,
+    Sz3,
+    Zfp,
+    ZfpRate,
+    Lerc,
+    Fpack,
+    Vsq,
+    CellNoise,
+    JpegSof3,
+    Jpeg2000Lossless,
+    Htj2kLossless,
+    JpegXlLossless,
+    Png,
+    Zstd,
+    Blosc2,
+    Rice,
+    Aec,
+)
+
+CODECS: dict[str, type[Codec]] = {cls.codec_id: cls for cls in _BUILT_IN}
 """The built-in codecs by id."""
 
-_MEMBERS = ("codec_id", "from_config", "get_config", "prepare", "apply", "prepare_planes", "plane_coder", "describe")
+_OF_OTHER_PROGRAMS = {"external": "compdistort.codecs.external:External", "jetraw": "compdistort.codecs.jetraw:Jetraw"}
+"""Codecs that are nothing without another program or library; imported only when they are asked for."""
+
+_MEMBERS = (
+    "codec_id",
+    "from_config",
+    "get_config",
+    "raw_alone",
+    "with_sensor",
+    "prepare",
+    "apply",
+    "prepare_planes",
+    "plane_coder",
+    "describe",
+)
 
 
 def codec_ids() -> tuple[str, ...]:
     """Return the ids of all codecs, built-in ones first."""
-    return (*CODECS, *sorted(point.name for point in entry_points(group=GROUP) if point.name not in CODECS))
+    own = (*CODECS, *_OF_OTHER_PROGRAMS)
+    return (*own, *sorted(point.name for point in entry_points(group=GROUP) if point.name not in own))
 
 
 def find_codec(codec_id: str) -> type[Codec]:
@@ -43,6 +109,9 @@ def find_codec(codec_id: str) -> type[Codec]:
     """
     if codec_id in CODECS:
         return CODECS[codec_id]
+    if codec_id in _OF_OTHER_PROGRAMS:
+        module, name = _OF_OTHER_PROGRAMS[codec_id].split(":")
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
     for point in entry_points(group=GROUP):
         if point.name == codec_id:
             return _load(point)
@@ -51,13 +120,15 @@ def find_codec(codec_id: str) -> type[Codec]:
     raise UnknownCodecError(f"codec '{codec_id}' does not exist", f"did you mean '{near}'? Known: {', '.join(known)}")
 
 
-def build_codec(config: Mapping[str, Any]) -> Codec:
+def build_codec(config: Mapping[str, Any], *, allow_code: bool = False) -> Codec:
     """Build a codec from a table of a study file or from `Codec.get_config`.
 
     Parameters
     ----------
     config : mapping
         ``id`` and the codec's settings; ``name`` is the study's label of the codec and is left aside.
+    allow_code : bool
+        Whether the codec may be one that runs programs that its settings name.
 
     Returns
     -------
@@ -68,7 +139,7 @@ def build_codec(config: Mapping[str, Any]) -> Codec:
     UnknownCodecError
         If the id is unknown.
     ConfigError
-        If the id is missing, or a setting is unknown or unusable.
+        If the id is missing, a setting is unknown or unusable, or the codec runs programs that were not allowed.
 
     Examples
     --------
@@ -78,7 +149,14 @@ def build_codec(config: Mapping[str, Any]) -> Codec:
     codec_id = config.get("id")
     if not isinstance(codec_id, str):
         raise ConfigError(f"a codec has id = {codec_id!r}", f"name one of {', '.join(codec_ids())}")
-    return find_codec(codec_id).from_config({key: value for key, value in config.items() if key != "name"})
+    codec = find_codec(codec_id).from_config({key: value for key, value in config.items() if key != "name"})
+    programs = getattr(codec, "programs", ())
+    if programs and not allow_code:
+        raise ConfigError(
+            f"codec '{config.get('name', codec_id)}' runs the program {programs[0]}",
+            "read the command, then allow it: --allow-code on the command line, build_codec(..., allow_code=True)",
+        )
+    return codec
 
 
 def _load(point: EntryPoint) -> type[Codec]:

@@ -16,7 +16,7 @@ AXIS_ORDER = ("t", "c", "z", "y", "x")
 AGAIN = "copy it again, or write it again"
 _CODECS = {
     "blosc", "bytes", "crc32c", "delta", "gzip", "lz4", "lzma", "bz2", "packbits", "sharding_indexed", "shuffle",
-    "transpose", "zlib", "zstd",
+    "transpose", "zlib", "zstd", "compdistort.vsq",
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ _LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}  # none, LZW, Deflate, PackBit
 _GREY = {0: "white is zero", 1: "black is zero", 3: "palette"}
 _BIGTIFF_BYTES = 2**32 - 2**25
 AGAIN = "it is truncated or damaged: get the file again"
+INDEX_MARK = "NOT INTENSITIES"
+"""How the description of a page begins that holds the indices of a VSQ image, see `codecs.vsq.tiff_carrier`."""
 
 # A damaged file is reported once, as our own error; tifffile's notes go to whoever has set up logging.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -108,7 +110,39 @@ def check_page(
             f"{where} is stored as '{_GREY[int(page.photometric)]}'",
             "save it as a plain greyscale image (black is zero)",
         )
-    if int(page.compression) not in _LOSSLESS:
+    if page.description.startswith(INDEX_MARK):
+        raise ImageFormatError(
+            f"{where} holds the indices of a VSQ image, not intensities", "restore them with `compdistort decode`"
+        )
+    check_stored(path, where, page, _LOSSLESS, size, max_bytes)
+
+
+def check_stored(
+    path: Path, where: str, page: tifffile.TiffPage, known: Collection[int], size: int, max_bytes: int
+) -> None:
+    """Refuse a page that is coded in another way than the known ones, has no plain pixels, or more than its file holds.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    where : str
+        The same with the page.
+    page : tifffile.TiffPage
+        The page.
+    known : collection of int
+        TIFF's numbers of the compressions that are allowed.
+    size : int
+        Bytes of the file.
+    max_bytes : int
+        Largest image allowed.
+
+    Raises
+    ------
+    ImageFormatError
+        Another compression, an odd pixel type, strips or tiles missing or past the end of the file.
+    """
+    if int(page.compression) not in known:
         raise ImageFormatError(
             f"{where} uses compression {int(page.compression)}",
             "save it without compression, or with Deflate, LZW or Zstandard",

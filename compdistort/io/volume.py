@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from compdistort.errors import ConfigError, ImageFormatError
-from compdistort.io.files import decoding_errors, resource_errors
+from compdistort.io.files import decoding_errors, naming, resource_errors
 from compdistort.io.names import split_dataset
 from compdistort.io.pixels import Crop, Image, Kind, check_crop, check_pixels, check_size
 from compdistort.io.volume_formats import open_source
@@ -158,7 +158,7 @@ class Volume:
             pieces = product(_layers(*planes, depth), _layers(*rows, height), _layers(*columns, width))
             for piece in pieces:
                 where = f"{self.path}: {self._source.part(piece[0][0], piece[1][0], piece[2][0])}"
-                with decoding_errors(where, "be read", AGAIN):
+                with naming(where), decoding_errors(where, "be read", AGAIN):
                     self._source.read(*piece)
             raise error from None
 

@@ -34,7 +34,7 @@ def block_key(start: int) -> str:
 def make_arrays(store: StudyStore, reference: Reference, measurands: Measurands, n_replicates: int, block: int) -> None:
     """Make the arrays that the blocks fill."""
     n_summary = len(measurands.totals) + len(COUNTS)
-    for name in (RAW, *reference.codecs):
+    for name in (RAW, *reference.replicated):
         values, summary = array_names(name)
         store.make_array(values, (n_replicates, len(reference.values), len(measurands.parameters)), "<f4", block)
         store.make_array(summary, (n_replicates, n_summary), "<f8", block)
@@ -127,7 +127,7 @@ def _compile_seconds(chain: Chain) -> float:
 
 def _writes(rows: list[dict[str, Row]], start: int, reference: Reference) -> list[ArrayWrite]:
     writes = []
-    for name in (RAW, *reference.codecs):
+    for name in (RAW, *reference.replicated):
         values, summary = array_names(name)
         writes.append(ArrayWrite(values, np.stack([row[name].values for row in rows]), start))
         writes.append(ArrayWrite(summary, np.stack([row[name].summary for row in rows]), start))

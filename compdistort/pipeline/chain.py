@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from compdistort.backend.base import Backend, FilterBank, Float64, NoiseTables, SegmentRule
 from compdistort.codecs import Codec
 from compdistort.codecs.base import CodecOutcome
+from compdistort.codecs.planewise import Watch
 from compdistort.forest import Classifier
 from compdistort.grey_levels import GreyLevels
-from compdistort.io.planes import grey_levels
+from compdistort.io.planes import all_planes, as_reader, grey_levels
 from compdistort.measurands import Measurands, Voxel
+from compdistort.pipeline.lifted import lift
 from compdistort.pipeline.objects import LabelledObjects, Objects
 from compdistort.pipeline.steps import NO_STEPS, Seen, Steps
 from compdistort.pipeline.views import View, projection
@@ -32,6 +34,8 @@ class Compressed:
     ----------
     result : CodecOutcome
         What the codec did.
+    decoded : ndarray of shape ([planes,] rows, columns), uint16 or float32; or PlaneReader
+        The decoded image as it was recorded, DN.
     image : array of shape ([planes,] rows, columns), uint16 or float32
         What is seen of the decoded image, as `Chain.find` takes it.
     shown : ndarray of shape (rows, columns), uint16 or float32
@@ -43,6 +47,7 @@ class Compressed:
     """
 
     result: CodecOutcome
+    decoded: Any
     image: Any
     shown: Image
     recorded: Image | None = None
@@ -121,7 +126,7 @@ class Chain:
 
     def prepare(self, codec: Codec) -> Codec:
         """Return a codec with its knobs fixed on the raw image."""
-        return codec.prepare(self.raw)
+        return codec.with_sensor(self.sensor).prepare(self.raw)
 
     def levels(self) -> GreyLevels:
         """Return the grey levels of the recorded raw image."""
@@ -149,17 +154,25 @@ class Chain:
             return None
         return self.backend.to_device(self._seen(decoded).image)
 
-    def compress(self, codec: Codec, view: View) -> Compressed:
-        """Return the raw image through a codec whose knobs are fixed."""
+    def compress(self, codec: Codec, view: View, watch: Watch | None = None) -> Compressed:
+        """Return the raw image through a codec whose knobs are fixed; `watch` is shown every plane of it."""
         result = codec.apply(self.raw)
+        if watch is not None:
+            for pair in zip(all_planes(as_reader(self.raw)), all_planes(as_reader(result.decoded)), strict=True):
+                watch(*pair)
         seen = self._seen(result.decoded)
         return Compressed(
             result=result,
+            decoded=result.decoded,
             image=self.backend.to_device(seen.image),
             shown=view.of(seen.image),
             recorded=self.recorded_view().of(result.decoded) if self.steps else None,
             found=seen.found,
         )
+
+    def lifted(self, decoded: Any, by_dn: float) -> Any:
+        """Return what is seen of a decoded image (`Compressed.decoded`) with a constant added, as `find` takes it."""
+        return self.backend.to_device(self._seen(lift(decoded, by_dn)).image)
 
     def find(self, image: Any) -> Objects:
         """Return the objects of what is seen of an image, uint16 or float32, in the engine's library."""

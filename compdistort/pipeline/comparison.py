@@ -42,6 +42,11 @@ class Reference:
         """Table of the objects, float64 of shape (n_objects, n_columns)."""
         return self.objects.values
 
+    @property
+    def replicated(self) -> dict[str, Codec]:
+        """The codecs that replicates go through: all that do not exist for the raw image alone."""
+        return {name: codec for name, codec in self.codecs.items() if not codec.raw_alone}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:

@@ -101,6 +101,8 @@ def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
     recorded = _recorded_crop(chain, sides) if chain.steps else crop
     runs, seconds = 1, 0.0
     for codec in codecs:
+        if codec.raw_alone:  # no replicate goes through it
+            continue
         began = time.monotonic()
         decoded = codec.apply(recorded).decoded
         seconds += time.monotonic() - began

@@ -9,6 +9,7 @@ from compdistort.backend import choose, device_parts, get_backend
 from compdistort.backend.base import Backend, SegmentRule, UInt16
 from compdistort.backend.planes import PlaneReader
 from compdistort.config import StudyConfig, parse_bytes
+from compdistort.config_codec import codec_files, portable_settings
 from compdistort.errors import CalibrationError, ConfigError, InputError
 from compdistort.features import build_bank
 from compdistort.forest import Classifier, Decision, decide
@@ -189,6 +190,11 @@ def input_files(config: StudyConfig) -> dict[str, Path]:
         "mask": config.segmenter.mask,
         "held_out": config.segmenter.held_out,
         **step_files(config.step),
+        **{
+            f"codec {codec.name} {name}": path
+            for codec in config.codec
+            for name, path in codec_files(codec.settings()).items()
+        },
     }
     return {role: path for role, path in named.items() if path is not None}
 
@@ -217,4 +223,6 @@ def portable_config(config: StudyConfig) -> dict[str, Any]:
         for name, value in getattr(config, section):
             if isinstance(value, Path):
                 data[section][name] = short_name(value)
+    for holder in filter(None, (data, data.get("sweep"))):
+        holder["codec"] = [portable_settings(codec) for codec in holder["codec"]]
     return data | ({"step": portable_steps(config.step)} if config.step else {})

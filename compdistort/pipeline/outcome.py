@@ -10,9 +10,15 @@ from compdistort.pipeline.blocks import array_names
 from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.further import further_in, stored_totals
 from compdistort.pipeline.operator_scores import RECORDED, read_operators
+from compdistort.pipeline.pixel_report import read_pixels, with_corrected
 from compdistort.pipeline.reference import KEY, projected_name, read_objects, voxel_of
 from compdistort.pipeline.rows import RAW
-from compdistort.pipeline.samples import make_codec_samples, make_raw_samples, match_counts
+from compdistort.pipeline.samples import (
+    make_codec_samples,
+    make_raw_alone_samples,
+    make_raw_samples,
+    match_counts,
+)
 from compdistort.pipeline.views import View
 from compdistort.replicate import pixel_deviation
 from compdistort.report import write_report
@@ -78,15 +84,19 @@ def raw_samples(store: StudyStore) -> RawSamples:
 
 def codec_samples(store: StudyStore, name: str) -> CodecSamples:
     """Return one codec as scoring takes it."""
-    values, summaries = (store.read(part) for part in array_names(name))
-    return make_codec_samples(
+    facts = store.facts(KEY)["codecs"][name]
+    of_raw = (
         name,
         stored_totals(store, f"codecs/{name}", measured_in(store)),
         store.read(f"codecs/{name}/aligned"),
-        match_counts(store.facts(KEY)["codecs"][name]["counts"]),
-        values,
-        summaries,
+        match_counts(facts["counts"]),
     )
+    if facts.get("raw_alone"):
+        samples = make_raw_alone_samples(*of_raw, len(store.read(array_names(RAW)[1])))
+    else:
+        values, summaries = (store.read(part) for part in array_names(name))
+        samples = make_codec_samples(*of_raw, values, summaries)
+    return with_corrected(samples, store, facts)
 
 
 def score_store(store: StudyStore, config: StudyConfig) -> StudyScores:
@@ -142,6 +152,7 @@ def _codec_image(store: StudyStore, name: str, facts: dict[str, Any]) -> CodecIm
         values=store.read(f"codecs/{name}/aligned"),
         projected_labels=None if reference["image"]["plane"] is None else store.read(projected_name(name)),
         recorded=store.read(f"codecs/{name}/recorded") if "recorded" in reference else None,
+        pixels=read_pixels(facts),
     )
 
 

@@ -11,11 +11,12 @@ from compdistort.errors import ConfigError, StoreError
 from compdistort.forest import save_classifier
 from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.classifier import TrainedClassifier, obtain_classifier
+from compdistort.pipeline.codec_settings import codecs_of
 from compdistort.pipeline.half_grid_effect import describe_differences, fast_notice, worst_differences
 from compdistort.pipeline.inputs import backend_of, build_chain, read_sensor
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.raw_image import RawImage, read_raw, read_truth
-from compdistort.pipeline.reference import KEY, MODEL, codecs_of, restore_classifier
+from compdistort.pipeline.reference import KEY, MODEL, restore_classifier
 from compdistort.pipeline.step_call import refuse_code
 from compdistort.pipeline.step_kinds import Found
 from compdistort.pipeline.step_open import open_steps
@@ -54,7 +55,7 @@ def prepare(config: StudyConfig, progress: Progress, *, allow_code: bool = False
     CompdistortError
         If an input cannot be used.
     """
-    codecs = codecs_of(config)
+    codecs = codecs_of(config, allow_code=allow_code)
     refuse_code(config, allow_code=allow_code)
     image = read_recorded(config)
     sensor = read_sensor(config, image.pixels)

@@ -4,37 +4,30 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from typing import Any
 
-from compdistort.codecs import Codec, build_codec
+from compdistort.codecs import Codec
 from compdistort.config import StudyConfig
+from compdistort.config_codec import portable_settings
 from compdistort.forest import load_classifier, save_classifier
 from compdistort.io.files import sha256_file
 from compdistort.measurands import Voxel
 from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.classifier import TrainedClassifier
+from compdistort.pipeline.codec_settings import restored_codec
 from compdistort.pipeline.comparison import Reference, compare
 from compdistort.pipeline.further import find_further, further_writes
 from compdistort.pipeline.inputs import match_radius
 from compdistort.pipeline.objects import LabelledObjects, Objects
+from compdistort.pipeline.pixel_report import PixelScale, pixel_facts, pixel_writes, without_offset
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.raw_image import read_truth
 from compdistort.pipeline.raw_volume import streams
 from compdistort.pipeline.steps import of_seen
 from compdistort.pipeline.views import View
+from compdistort.sensor.model import SensorModel
 from compdistort.store import ArrayWrite, StudyStore
 
 KEY = "reference"
 MODEL = "model.npz"
-
-
-def codecs_of(config: StudyConfig) -> dict[str, Codec]:
-    """Return the codecs of a study by name, unprepared.
-
-    Raises
-    ------
-    UnknownCodecError, ConfigError
-        If an id or a setting is unknown.
-    """
-    return {section.name: build_codec(section.settings()) for section in config.codec}
 
 
 def restore_classifier(store: StudyStore) -> TrainedClassifier | None:
@@ -93,8 +86,9 @@ def build_reference(
         one_to_one=config.match.one_to_one,
         codecs=codecs,
     )
+    scale = PixelScale(chain)
     for name in codecs:
-        codec_writes, described[name] = _codec_on_raw(chain, reference, store, name, view)
+        codec_writes, described[name] = _codec_on_raw(chain, reference, store, name, view, scale)
         writes += codec_writes
         progress.say(f"codec {name}: {described[name]['ratio']:.2f}:1, {described[name]['counts'][1]} objects")
     facts = {
@@ -162,14 +156,17 @@ def read_objects(store: StudyStore) -> Objects:
     return RunObjects.read(store, values, image["shape"])
 
 
-def load_reference(store: StudyStore, config: StudyConfig) -> Reference:
-    """Return the committed reference."""
+def load_reference(store: StudyStore, config: StudyConfig, sensor: SensorModel) -> Reference:
+    """Return the committed reference; `sensor` is that of the chain."""
     facts = store.facts(KEY)
     return Reference(
         objects=read_objects(store),
         radius=match_radius(config, voxel_of(facts)),
         one_to_one=config.match.one_to_one,
-        codecs={name: build_codec(entry["config"]) for name, entry in facts["codecs"].items()},
+        codecs={
+            name: restored_codec(config, name, entry["config"]).with_sensor(sensor)
+            for name, entry in facts["codecs"].items()
+        },
     )
 
 
@@ -187,12 +184,14 @@ def projected_name(name: str) -> str:
 
 
 def _codec_on_raw(
-    chain: Chain, reference: Reference, store: StudyStore, name: str, view: View
+    chain: Chain, reference: Reference, store: StudyStore, name: str, view: View, scale: PixelScale
 ) -> tuple[list[ArrayWrite], dict[str, Any]]:
     """Apply a prepared codec to the raw image; return arrays and facts."""
-    codec = reference.codecs[name]
-    made = chain.compress(codec, view)
+    codec, watch = reference.codecs[name], scale.watch()
+    made = chain.compress(codec, view, watch)
     found = compare(chain, reference, made.image)
+    pixels = watch.result()
+    corrected = without_offset(chain, reference, made, found, pixels)
     writes = [
         store.write_whole(f"codecs/{name}/image", made.shown),
         store.write_whole(f"codecs/{name}/labels", found.objects.shown(view)),
@@ -201,14 +200,17 @@ def _codec_on_raw(
         *([] if view.plane is None else [store.write_whole(projected_name(name), found.objects.projection())]),
         *further_writes(store, f"codecs/{name}", chain.measurands, found.totals),
         *([] if made.recorded is None else [store.write_whole(f"codecs/{name}/recorded", made.recorded)]),
+        *pixel_writes(store, name, corrected),
     ]
     facts = {
-        "config": codec.get_config(),
+        "config": portable_settings(codec.get_config()),
+        "raw_alone": codec.raw_alone,
         "description": codec.describe(),
         "record": made.result.record,
         "ratio": made.result.ratio,
         "encoded_bytes": made.result.encoded_bytes,
         "counts": list(astuple(found.counts)),
+        **pixel_facts(pixels, corrected),
         **({"steps": list(made.found)} if chain.steps else {}),
     }
     return writes, facts

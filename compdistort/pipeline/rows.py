@@ -1,6 +1,7 @@
 """One replicate through everything: its own row, and its row through every codec."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -28,6 +29,11 @@ class Row:
     values: Float32
     summary: Float64
 
+    @classmethod
+    def of(cls, comparison: Comparison) -> Self:
+        """Return the row of an image that was compared with the reference."""
+        return cls(comparison.aligned.astype(np.float32), comparison.summary)
+
 
 def replicate_rows(chain: Chain, reference: Reference, index: int, stop: StopFlag) -> dict[str, Row]:
     """Draw replicate `index` and return its row, and its row through every codec.
@@ -48,7 +54,7 @@ def replicate_rows(chain: Chain, reference: Reference, index: int, stop: StopFla
     Returns
     -------
     dict of str to Row
-        By name of the codec; the replicate itself is `RAW`.
+        By name of the codec, of those that replicates go through; the replicate itself is `RAW`.
 
     Raises
     ------
@@ -57,14 +63,10 @@ def replicate_rows(chain: Chain, reference: Reference, index: int, stop: StopFla
     """
     stop.check()
     drawn = chain.replicate(index)
-    rows = {RAW: _row(compare(chain, reference, chain.see(drawn)))}
+    rows = {RAW: Row.of(compare(chain, reference, chain.see(drawn)))}
     image = chain.for_codecs(drawn)
-    for name, codec in reference.codecs.items():
+    for name, codec in reference.replicated.items():
         stop.check()
         decoded = chain.decode(codec, image)
-        rows[name] = rows[RAW] if decoded is None else _row(compare(chain, reference, decoded))
+        rows[name] = rows[RAW] if decoded is None else Row.of(compare(chain, reference, decoded))
     return rows
-
-
-def _row(comparison: Comparison) -> Row:
-    return Row(comparison.aligned.astype(np.float32), comparison.summary)

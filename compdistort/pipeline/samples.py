@@ -101,3 +101,31 @@ def make_codec_samples(
         paired_values=values,
         paired_totals=summaries[:, : totals.size],
     )
+
+
+def make_raw_alone_samples(
+    name: str, totals: Float64, aligned: Float64, counts: MatchCounts, n_replicates: int
+) -> CodecSamples:
+    """Return a codec that exists for the raw image alone as scoring takes it.
+
+    Parameters
+    ----------
+    name, totals, aligned, counts
+        As in `make_codec_samples`.
+    n_replicates : int
+        Replicates of the study, none of which went through the codec.
+
+    Returns
+    -------
+    CodecSamples
+        Its paired values are NaN, and take no memory.
+    """
+    return CodecSamples(
+        codec=name,
+        values=aligned,
+        totals=totals,
+        counts=counts,
+        paired_values=np.broadcast_to(np.float32(np.nan), (n_replicates, *aligned.shape)),
+        paired_totals=np.broadcast_to(np.nan, (n_replicates, totals.size)),
+        raw_alone=True,
+    )

@@ -18,9 +18,10 @@ from compdistort.backend.compiled.overlap import overlap_pairs
 from compdistort.backend.compiled.runs import plane_labels, projected_labels
 from compdistort.backend.planes import PlaneReader
 from compdistort.codecs import Codec
-from compdistort.codecs.planewise import DecodedPlanes, changes, compress_planes, each_plane
+from compdistort.codecs.planewise import DecodedPlanes, Watch, changes, compress_planes, each_plane
 from compdistort.grey_levels import GreyLevels
 from compdistort.pipeline.chain import Chain, Compressed, Image
+from compdistort.pipeline.lifted import LiftedPlanes
 from compdistort.pipeline.objects import Index, Truth
 from compdistort.pipeline.raw_volume import largest_plane
 from compdistort.pipeline.views import View
@@ -169,7 +170,7 @@ class SlabChain(Chain):
 
     def prepare(self, codec: Codec) -> Codec:
         """Return a codec with its knobs fixed on the raw volume."""
-        return codec.prepare_planes(self.on_device, self.on_device.levels)
+        return codec.with_sensor(self.sensor).prepare_planes(self.on_device, self.on_device.levels)
 
     def levels(self) -> GreyLevels:
         """Return the grey levels of the raw volume, counted once."""
@@ -188,11 +189,15 @@ class SlabChain(Chain):
         """Return an image through a codec; None where that changes nothing."""
         return DecodedPlanes(codec, image, image.levels) if changes(codec, image, image.levels) else None
 
-    def compress(self, codec: Codec, view: View) -> Compressed:
-        """Return the raw volume through a codec whose knobs are fixed."""
-        result = compress_planes(codec, self.on_device, self.on_device.levels)
+    def compress(self, codec: Codec, view: View, watch: Watch | None = None) -> Compressed:
+        """Return the raw volume through a codec whose knobs are fixed; `watch` is shown every plane of it."""
+        result = compress_planes(codec, self.on_device, self.on_device.levels, watch)
         image = DecodedPlanes(codec, self.on_device, self.on_device.levels)
-        return Compressed(result=result, image=image, shown=_plane(image, view))
+        return Compressed(result=result, decoded=image, image=image, shown=_plane(image, view))
+
+    def lifted(self, decoded: PlaneReader, by_dn: float) -> LiftedPlanes:
+        """Return a decoded volume with a constant added."""
+        return LiftedPlanes(decoded, by_dn)
 
     def find(self, image: PlaneReader) -> RunObjects:
         """Return the objects of an image."""

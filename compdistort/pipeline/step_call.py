@@ -10,6 +10,7 @@ import numpy as np
 
 from compdistort.backend.base import Backend
 from compdistort.config import StudyConfig
+from compdistort.config_codec import codec_program
 from compdistort.config_steps import CallStep
 from compdistort.errors import ConfigError, InputError
 from compdistort.io.files import sha256_file
@@ -22,13 +23,20 @@ def refuse_code(config: StudyConfig, *, allow_code: bool) -> None:
     Raises
     ------
     ConfigError
-        If a step is a call and `allow_code` is false; the message names flag and function.
+        If a step is a call, or a codec runs a program, and `allow_code` is false; the message names flag and code.
     """
     for number, section in enumerate(config.step, start=1):
         if isinstance(section, CallStep) and not allow_code:
             raise ConfigError(
                 f"step {number} (call): {section.function} is code that the study would run",
                 "read it, then allow it with --allow-code on the command line",
+            )
+    for codec in config.codec:
+        program = codec_program(codec.settings())
+        if program and not allow_code:
+            raise ConfigError(
+                f"codec '{codec.name}' ({codec.id}): {program} is a program that the study would run",
+                "read its command, then allow it with --allow-code on the command line",
             )
 
 

@@ -75,6 +75,7 @@ def run_study(
         Bad input before anything is written; InterruptedStudyError later, and `resume_study` goes on.
     """
     StudyStore.require_absent(folder)
+    _require_codecs(config)
     prepared = prepare(config, progress, allow_code=allow_code)
     cost = forecast(prepared.chain, prepared.codecs.values(), config)
     stop.check()
@@ -120,6 +121,11 @@ def resume_study(
         return _work(store, config, None, 0, progress, stop, allow_code=allow_code)
 
 
+def _require_codecs(config: StudyConfig) -> None:
+    if not config.codec:
+        raise ConfigError("the study file has no [[codec]]", "add one, or use `compdistort sweep`")
+
+
 @contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
     """Say of what stops a study half-way how to go on with it."""
@@ -134,6 +140,8 @@ def _resumable(folder: Path) -> Iterator[None]:
 def config_of(store: StudyStore) -> StudyConfig:
     """Return the resolved config of a stored study."""
     where = store.folder / "study.json"
+    if "raw_part_of_sweep" in store.document().get("config", {}):
+        raise StoreError(f"{store.folder}: is the folder of a sweep", f"use `compdistort sweep {store.folder}`")
     try:
         return parse_config(store.document()["config"], str(where))
     except ConfigError as error:
@@ -189,7 +197,8 @@ def _reference(
     """Return chain and reference: from the store where committed, else computed and committed."""
     if store.has(KEY):
         _require_same_inputs(store, config)
-        return restored_chain(store, config, progress, allow_code=allow_code), load_reference(store, config)
+        chain = restored_chain(store, config, progress, allow_code=allow_code)
+        return chain, load_reference(store, config, chain.sensor)
     if prepared is None:
         prepared = prepare(config, progress, allow_code=allow_code)
         chain = prepared.chain
@@ -258,6 +267,7 @@ def report_study(folder: Path, output: Path | None = None) -> Outcome:
 
 def check_study(config: StudyConfig, progress: Progress, *, allow_code: bool = False) -> dict[str, Any]:
     """Validate every input and forecast the cost; write nothing. `allow_code` is that of `run_study`."""
+    _require_codecs(config)
     prepared = prepare(config, progress, allow_code=allow_code)
     cost = forecast(prepared.chain, prepared.codecs.values(), config)
     return {

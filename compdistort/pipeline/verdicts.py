@@ -6,7 +6,7 @@ from typing import Any
 from compdistort.pipeline.outcome import Compression, Outcome
 from compdistort.report.words import size_words
 from compdistort.score.columns import TOTAL
-from compdistort.score.results import CodecScores, Estimate
+from compdistort.score.results import CodecScores, Estimate, QuantityScore
 
 
 def finite(value: float) -> float | None:
@@ -28,7 +28,12 @@ def estimate_facts(estimate: Estimate) -> dict[str, float | None]:
 def total_facts(codec: CodecScores) -> dict[str, dict[str, Any]]:
     """Return both scores of the totals that decide, and what is decided on each."""
     return {
-        q.name: {"paper": estimate_facts(q.paper), "expected": estimate_facts(q.expected), "decision": q.decision}
+        q.name: {
+            "paper": estimate_facts(q.paper),
+            "expected": estimate_facts(q.expected),
+            "decision": q.decision,
+            "decided_by": q.by,
+        }
         for q in codec.quantities
         if q.kind == TOTAL and q.decides
     }
@@ -75,6 +80,10 @@ def _interval(estimate: Estimate) -> str:
     return f"{estimate.value:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]"
 
 
+def _expected(quantity: QuantityScore) -> str:
+    return _interval(quantity.expected) if quantity.by == "E3" else "no replicate"
+
+
 def _ratio(saved: Compression) -> str:
     missed = "" if saved.reached else f" (not {saved.target:g})"
     return f"{saved.ratio:.3g}:1{missed}"
@@ -94,8 +103,8 @@ def verdict_table(outcome: Outcome) -> str:
                 _ratio(saved),
                 codec.verdict,
                 f"{codec.counts.matched}/{codec.counts.n_raw}",
-                _interval(number.expected),
-                _interval(size.expected),
+                _expected(number),
+                _expected(size),
                 f"{size.paper.value:+.2f}" if math.isfinite(size.paper.value) else "undefined",
                 codec.reasons[0] if codec.reasons else "",
             )

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -22,10 +22,11 @@ from compdistort.backend import get_backend
 from compdistort.errors import CompdistortError, InterruptedStudyError, ResourceError
 from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import Reference
-from compdistort.pipeline.rows import Row, replicate_rows
+from compdistort.pipeline.rows import replicate_rows
 from compdistort.pipeline.stopping import STOP_SIGNALS, StopFlag
 
-Rows = dict[str, Row]
+Job = Callable[[Chain, Reference, int, StopFlag], Any]
+"""What is made of the replicate of a number; it can be pickled, since it may go to another process."""
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 30.0
@@ -37,8 +38,8 @@ TASKS_PER_PART = 4
 class Workers(Protocol):
     """Computes rows."""
 
-    def rows(self, work: range) -> Iterator[Rows]:
-        """Yield the rows of the replicates `work`, in their order."""
+    def rows(self, work: range, job: Job = replicate_rows) -> Iterator[Any]:
+        """Yield what `job` makes of the replicates `work` (the row through every codec), in their order."""
         ...
 
 
@@ -88,9 +89,9 @@ class ThreadWorkers:
     def __init__(self, chain: Chain, reference: Reference, pool: ThreadPoolExecutor, stop: StopFlag) -> None:
         self._chain, self._reference, self._pool, self._stop = chain, reference, pool, stop
 
-    def rows(self, work: range) -> Iterator[Rows]:
-        """Yield the rows of the replicates `work`, in their order."""
-        return self._pool.map(lambda index: replicate_rows(self._chain, self._reference, index, self._stop), work)
+    def rows(self, work: range, job: Job = replicate_rows) -> Iterator[Any]:
+        """Yield what `job` makes of the replicates `work`, in their order."""
+        return self._pool.map(lambda index: job(self._chain, self._reference, index, self._stop), work)
 
 
 class ProcessWorkers:
@@ -115,10 +116,10 @@ class ProcessWorkers:
         for task in tasks:
             self._result(task, tasks)
 
-    def rows(self, work: range) -> Iterator[Rows]:
-        """Yield the rows of the replicates `work`, in their order."""
+    def rows(self, work: range, job: Job = replicate_rows) -> Iterator[Any]:
+        """Yield what `job` makes of the replicates `work`, in their order."""
         tasks = [
-            _Task(device, pool.submit(_rows, piece))
+            _Task(device, pool.submit(_rows, piece, job))
             for device, pool, part in zip(self._devices, self._pools, cut(work, len(self._pools)), strict=True)
             for piece in cut(part, TASKS_PER_PART)
         ]
@@ -217,10 +218,10 @@ def _build(parts: dict[str, Any], reference: Reference, engine: tuple[str, str],
     _stations.append(_Station(chain, reference, ThreadPoolExecutor(threads)))
 
 
-def _rows(work: range) -> list[Rows]:
+def _rows(work: range, job: Job) -> list[Any]:
     chain, reference, pool = _stations[0]
     with _portable_errors():
-        return list(pool.map(lambda index: replicate_rows(chain, reference, index, _stops[0]), work))
+        return list(pool.map(lambda index: job(chain, reference, index, _stops[0]), work))
 
 
 @contextmanager

@@ -11,6 +11,15 @@ import numpy as np
 from compdistort.report.figures_noise import precision_at
 from compdistort.report.inputs import ReportInput
 from compdistort.report.operators import CSV_COLUMNS, csv_rows
+from compdistort.report.pixels import (
+    CLASS_COLUMNS,
+    PIXEL_COLUMNS,
+    SPECTRUM_COLUMNS,
+    class_rows,
+    known,
+    pixel_rows,
+    spectrum_rows,
+)
 from compdistort.report.tables import RATES, pairs
 from compdistort.report.words import size_words
 from compdistort.score.results import Estimate
@@ -48,6 +57,10 @@ def csv_tables(report: ReportInput) -> dict[str, str]:
             _object_scores(report),
         ),
     }
+    if known(report):
+        tables["pixels.csv"] = (PIXEL_COLUMNS, pixel_rows(report))
+        tables["pixel_classes.csv"] = (CLASS_COLUMNS, class_rows(report))
+        tables["pixel_spectrum.csv"] = (SPECTRUM_COLUMNS, spectrum_rows(report))
     for name, view in (("operators", report.operators), ("operators_recorded", report.operators_recorded)):
         if view is not None:
             tables[f"{name}.csv"] = (CSV_COLUMNS, csv_rows(view))
@@ -57,6 +70,7 @@ def csv_tables(report: ReportInput) -> dict[str, str]:
 _SCORE_COLUMNS = (
     "codec", "quantity", "kind", "raw", "compressed", "s", "s_low", "s_high", "E1", "E1_low", "E1_high", "E1_spread",
     "E1_rms", "E3", "E3_low", "E3_high", "p_tolerable", "p_intolerable", "decision", "n_objects", "flags",
+    "E1_without_offset", "decided_by",
 )  # fmt: skip
 
 
@@ -95,7 +109,7 @@ def _scores(report: ReportInput) -> Rows:
             yield (
                 codec.codec, q.name, q.kind, q.raw, q.compressed, *_three(q.uncertainty), *_three(q.paper),
                 q.paper_spread, q.paper_rms, *_three(q.expected), q.p_tolerable, q.p_intolerable, q.decision,
-                q.n_objects, "; ".join(q.flags),
+                q.n_objects, "; ".join(q.flags), q.paper_without_offset, q.by,
             )  # fmt: skip
 
 

@@ -17,13 +17,14 @@ from compdistort.report import (
     figures_volume,
     methods,
     operators,
+    pixels,
     steps,
     tables,
     tables_detail,
     words,
 )
 from compdistort.report.csv_tables import csv_tables
-from compdistort.report.formatting import percent, plain, plural, relative_half_width
+from compdistort.report.formatting import listing, percent, plain, plural, relative_half_width
 from compdistort.report.geometry import Geometry, scene_geometry
 from compdistort.report.glossary import glossary
 from compdistort.report.inputs import ReportInput
@@ -71,6 +72,7 @@ def render(report: ReportInput, residuals: dict[str, Residual], shape: Geometry)
         **_pictures(report, residuals),
         **_plots(report),
         **_tables(report, shape),
+        "pixels": pixels.page_parts(report),
         "operators": operators.page_parts(report),
         "steps": steps.page_parts(report),
     }
@@ -92,6 +94,7 @@ def _words(report: ReportInput) -> dict[str, Any]:
         "size_symbol": words.size_symbol(report.measurands),
         "deciding": ", ".join(total.name for total in report.measurands.totals if total.decides),
         "n_parameters": len(report.measurands.parameters),
+        "raw_alone": listing([codec.codec for codec in report.scores.codecs if words.raw_alone(codec)]),
         "jumps": {kind: percent(share) for kind, share in report.scores.feret_jumps.items()},
         "n_objects": plural(report.scores.n_objects, "object"),
         "n_replicates": plural(report.scores.n_replicates, "replicate"),

@@ -113,7 +113,7 @@ def _score_figure(report: ReportInput, chosen: range, name: str) -> Markup:
 
 
 def _largest(codec: CodecScores) -> float:
-    values = [q.expected.value for q in codec.quantities if q.decides and math.isfinite(q.expected.value)]
+    values = [q.deciding.value for q in codec.quantities if q.decides and math.isfinite(q.deciding.value)]
     return max(values, key=abs, default=math.nan)
 
 
@@ -123,7 +123,7 @@ def _score_reach(codecs: Sequence[CodecScores], margin: float) -> float:
     for codec in codecs:
         for q in filter(principal, codec.quantities):
             spread = q.paper_spread if math.isfinite(q.paper_spread) else 0.0
-            ends = (q.expected.low, q.expected.high, q.expected.value, abs(q.paper.value) + spread)
+            ends = (q.deciding.low, q.deciding.high, q.deciding.value, abs(q.paper.value) + spread)
             tops += [abs(x) for x in ends if math.isfinite(x)]
     return max(tops)
 
@@ -168,16 +168,15 @@ def _place(score: float, margin: float) -> float:
 
 
 def _score_row(axes: Axes, row: int, q: QuantityScore) -> None:
-    """Draw the paper's score with its spread over objects above, the expected score with its interval below."""
+    """Draw the paper's score with its spread over objects above, the score that decides with its interval below."""
     colour = VERDICT_COLOURS[q.decision]
     if math.isfinite(q.paper.value):
         if math.isfinite(q.paper_spread):
             ends = [q.paper.value - q.paper_spread, q.paper.value + q.paper_spread]
             axes.plot(ends, [row - 0.17] * 2, color="#9aa3ad", linewidth=1.1, solid_capstyle="butt")
         axes.plot([q.paper.value], [row - 0.17], "o", markersize=4, markerfacecolor="white", markeredgecolor=MUTED)
-    if math.isfinite(q.expected.value):
-        if math.isfinite(q.expected.low) and math.isfinite(q.expected.high):
-            axes.plot(
-                [q.expected.low, q.expected.high], [row + 0.17] * 2, color=colour, linewidth=2.6, solid_capstyle="butt"
-            )
-        axes.plot([q.expected.value], [row + 0.17], "D", markersize=4, color=colour)
+    score = q.deciding
+    if math.isfinite(score.value):
+        if math.isfinite(score.low) and math.isfinite(score.high):
+            axes.plot([score.low, score.high], [row + 0.17] * 2, color=colour, linewidth=2.6, solid_capstyle="butt")
+        axes.plot([score.value], [row + 0.17], "D", markersize=4, color=colour)

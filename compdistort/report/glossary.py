@@ -10,6 +10,17 @@ SYMBOLS = (
     ("offset", "Grey level without light, DN."),
     ("read noise", "Noise without light in e⁻, without the 1/12 DN² that rounding to whole numbers adds."),
     ("σ of the pixel", "Standard deviation of one pixel over the replicates, DN."),
+    ("σ of a residual", "Standard deviation of the sensor noise at the expected grey level, rounding included, DN."),
+    ("added noise", "What an independent error adds to the variance of a pixel: 10 log₁₀(after / before), dB."),
+    (
+        "fine grain",
+        "Root mean square of the second difference of the decoded image along rows and columns, over that of the raw "
+        "image: 1 unchanged, below smoothed, above noise added.",
+    ),
+    (
+        "offset, E1 without offset",
+        "The mean residual of all pixels, a constant; E1 of the decoded image once it is taken out. The rest is lost.",
+    ),
     ("replicate", "The raw image with a new draw of sensor noise: what a second exposure would have looked like."),
     ("χ raw, χ c", "A predicted quantity in the raw image and in its compressed version."),
     ("s", "Uncertainty of a quantity: its standard deviation over the replicates (the paper's σ raw)."),
@@ -20,7 +31,8 @@ SYMBOLS = (
     (
         "E3",
         "Expected standard score: the mean over replicates of χ(replicate) − χ(compressed replicate), over s. "
-        "The verdict rests on it.",
+        "The verdict rests on it; on E1 where no replicate could go through the codec, as where only a decoded file "
+        "is at hand.",
     ),
     ("rms", "Root mean square of E1 over objects: unlike a mean, it cannot cancel."),
     (

@@ -7,6 +7,7 @@ from typing import Any
 from compdistort.backend.base import Float64, Int32, UInt16
 from compdistort.measurands import Measurands
 from compdistort.score.operators import OperatorScores
+from compdistort.score.pixel_results import PixelStatistics
 from compdistort.score.results import StudyScores
 
 
@@ -40,6 +41,8 @@ class CodecImage:
         Of a volume, the maximum of its label volume.
     recorded : ndarray of shape (rows, columns), uint16 or float32, or None
         Where images go through steps, the decoded frame of `RecordedView`; `image` is then what the steps make.
+    pixels : PixelStatistics or None
+        What it did to all pixels of what was recorded; None where that was not recorded.
     """
 
     codec: str
@@ -54,6 +57,7 @@ class CodecImage:
     values: Float64
     projected_labels: Int32 | None = None
     recorded: Any | None = None
+    pixels: PixelStatistics | None = None
 
     @property
     def frame(self) -> Any:

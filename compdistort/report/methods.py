@@ -9,7 +9,7 @@ from compdistort.measurands.further import ORGAN_LEVEL
 from compdistort.report.formatting import listing, number, plain, plural, ratio
 from compdistort.report.inputs import ReportInput
 from compdistort.report.steps import methods_words
-from compdistort.report.words import from_threshold, value_words
+from compdistort.report.words import from_threshold, raw_alone, value_words
 
 CITATION = (
     "Pomarico, E. et al. Statistical distortion of supervised learning predictions in optical microscopy induced by "
@@ -148,5 +148,16 @@ def _scores(report: ReportInput) -> str:
         f"scores of {_totals(report)} and all {len(report.measurands.parameters)} object means "
         f"({plural(scores.n_objects, 'object')}) pass two one-sided tests against a margin of {plain(scores.margin)}, "
         f"intolerable if any lies beyond the margin after Holm's correction, and undecided otherwise; where less "
-        f"than {matched} % of the objects are matched the object means decide nothing."
+        f"than {matched} % of the objects are matched the object means decide nothing.{_raw_alone(report)}"
+    )
+
+
+def _raw_alone(report: ReportInput) -> str:
+    """Return what the verdict on decoded files rests on."""
+    names = [codec.codec for codec in report.scores.codecs if raw_alone(codec)]
+    if not names:
+        return ""
+    return (
+        f" No replicate could go through {listing(names)}: there the difference of raw and compressed image over s "
+        "took the place of the expected score, and had to pass the chi-square bound of s too."
     )

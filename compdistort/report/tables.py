@@ -16,8 +16,15 @@ from compdistort.report.formatting import (
     size,
 )
 from compdistort.report.inputs import CodecImage, ReportInput
-from compdistort.report.words import decisive, delta_places, quantity_meaning, size_symbol, size_unit
-from compdistort.score.results import CodecScores, Estimate, Precision
+from compdistort.report.words import (
+    decisive,
+    delta_places,
+    quantity_meaning,
+    raw_alone,
+    size_symbol,
+    size_unit,
+)
+from compdistort.score.results import CodecScores, Estimate, Precision, QuantityScore
 
 RATES = ("matched", "lost", "new", "split", "merged")
 
@@ -86,9 +93,9 @@ def estimate_cell(estimate: Estimate, places: int | None = None) -> Cell:
     return Cell(text=value, small=interval(estimate, places))
 
 
-def verdict_cell(word: str) -> Cell:
+def verdict_cell(word: str, small: str = "") -> Cell:
     """Return a cell that shows a verdict."""
-    return Cell(text=word, verdict=word, number=False)
+    return Cell(text=word, small=small, verdict=word, number=False)
 
 
 def pairs(report: ReportInput) -> Iterable[tuple[CodecImage, CodecScores]]:
@@ -101,9 +108,7 @@ def verdict_table(report: ReportInput) -> Table:
     rows = []
     for codec, scores in pairs(report):
         q = decisive(scores)
-        deciding = (
-            Cell(text=NOTHING) if q is None else Cell(text=fixed(q.expected.value), small=interval(q.expected, 2))
-        )
+        deciding = Cell(text=NOTHING) if q is None else _deciding_cell(q)
         asked = "" if codec.target_ratio is None else f"asked {ratio(codec.target_ratio)}"
         if not codec.reached:
             asked += ", not reached"
@@ -111,7 +116,7 @@ def verdict_table(report: ReportInput) -> Table:
         rows.append(
             (
                 words_cell(codec.codec),
-                verdict_cell(scores.verdict),
+                verdict_cell(scores.verdict, "of this image alone" if raw_alone(scores) else ""),
                 Cell(text=ratio(codec.ratio), small=asked),
                 deciding,
                 words_cell(
@@ -134,6 +139,11 @@ def verdict_table(report: ReportInput) -> Table:
         rows=tuple(rows),
         css_class="verdicts",
     )
+
+
+def _deciding_cell(q: QuantityScore) -> Cell:
+    name = "E1 " if q.by == "E1" else ""
+    return Cell(text=name + fixed(q.deciding.value), small=interval(q.deciding, 2))
 
 
 def precision_table(report: ReportInput) -> Table:

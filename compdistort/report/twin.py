@@ -42,7 +42,12 @@ def report_dict(report: ReportInput, residuals: dict[str, Residual], shape: Geom
     """
     scores, unit = scores_to_dict(report.scores, objects=False), size_words(report.measurands)[1]
     scores["codecs"] = [
-        {**one, "compression": _compression(image), "residual": _residual(residuals[image.codec])}
+        {
+            **one,
+            "compression": _compression(image),
+            "residual": _residual(residuals[image.codec]),
+            "pixels": None if image.pixels is None else image.pixels.to_dict(),
+        }
         for image, one in zip(report.codecs, scores["codecs"], strict=True)
     ]
     data = {

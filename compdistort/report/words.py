@@ -8,6 +8,7 @@ from compdistort.measurands import AT, PLANAR, Measurands, volume_measurands
 from compdistort.report.formatting import fixed, listing, number, percent, plain, ratio
 from compdistort.report.inputs import CodecImage, ReportInput
 from compdistort.score.columns import OBJECT_MEAN
+from compdistort.score.decision import RAW_ALONE
 from compdistort.score.results import CodecScores, QuantityScore
 
 DERIVED = PLANAR.derived | volume_measurands().derived
@@ -96,9 +97,14 @@ def size_words(measurands: Measurands) -> tuple[str, str]:
 
 
 def decisive(codec: CodecScores) -> QuantityScore | None:
-    """Return the quantity with the worst decision and, among those, the largest expected score."""
-    known = [q for q in codec.quantities if q.decides and math.isfinite(q.expected.value)]
-    return min(known, key=lambda q: (_ORDER[q.decision], -abs(q.expected.value)), default=None)
+    """Return the quantity with the worst decision and, among those, the largest deciding score."""
+    known = [q for q in codec.quantities if q.decides and math.isfinite(q.deciding.value)]
+    return min(known, key=lambda q: (_ORDER[q.decision], -abs(q.deciding.value)), default=None)
+
+
+def raw_alone(codec: CodecScores) -> bool:
+    """Return whether no replicate went through a codec, so that its verdict rests on E1."""
+    return any(q.by == "E1" for q in codec.quantities)
 
 
 def headline(report: ReportInput) -> tuple[str, ...]:
@@ -143,6 +149,7 @@ def problems(report: ReportInput) -> tuple[str, ...]:
     found = [
         *report.scores.warnings,
         *_verdict_problems(report),
+        *(f"codec {codec.codec}: {RAW_ALONE}" for codec in report.scores.codecs if raw_alone(codec)),
         *_cancelling_problems(report),
         *_reach_problems(report),
         *own,
@@ -160,7 +167,7 @@ def _verdict_problems(report: ReportInput) -> Iterable[str]:
         q = decisive(codec)
         if codec.verdict == "tolerable" or report.scores.n_objects == 0:
             continue
-        size = abs(q.expected.value) if q is not None else 0.0
+        size = abs(q.deciding.value) if q is not None else 0.0
         reason = codec.reasons[0] if codec.reasons else _reason(q, report)
         worst.append((_ORDER[codec.verdict], -size, f"codec {codec.codec} is {codec.verdict}: {reason}"))
     return [text for *_, text in sorted(worst)]
@@ -185,7 +192,7 @@ def _reason(q: QuantityScore | None, report: ReportInput) -> str:
     if q is None:
         return "no quantity has a score"
     named = quantity_words(q.name, report.measurands)
-    return f"{named} has an expected score of {fixed(q.expected.value)}, margin {plain(report.scores.margin)}"
+    return f"{named} has a score {q.by} of {fixed(q.deciding.value)}, margin {plain(report.scores.margin)}"
 
 
 def _reach_problems(report: ReportInput) -> Iterable[str]:

@@ -6,6 +6,8 @@ from compdistort.score.convergence import convergence
 from compdistort.score.decision import holm, p_beyond, p_within
 from compdistort.score.delta import delta_replicate, delta_size
 from compdistort.score.epsilon import expected_score, jackknife, paper_score
+from compdistort.score.pixel_results import PixelStatistics
+from compdistort.score.pixels import pixel_statistics
 from compdistort.score.rates import clopper_pearson, match_rates, null_rates
 from compdistort.score.results import (
     CodecSamples,
@@ -28,6 +30,7 @@ __all__ = [
     "ConvergencePoint",
     "DeltaSize",
     "Estimate",
+    "PixelStatistics",
     "Precision",
     "QuantityScore",
     "RawSamples",
@@ -50,6 +53,7 @@ __all__ = [
     "p_beyond",
     "p_within",
     "paper_score",
+    "pixel_statistics",
     "replicates_needed",
     "resultant_length",
     "score_study",

@@ -42,6 +42,11 @@ def check_samples(raw: RawSamples, codecs: Sequence[CodecSamples]) -> None:
             (f"replicate values of codec {codec.codec}", codec.paired_values.shape, replicates),
             (f"replicate totals of codec {codec.codec}", codec.paired_totals.shape, (n_replicates, *totals)),
         ]
+        if codec.values_without_offset is not None and codec.totals_without_offset is not None:
+            wanted += [
+                (f"values of codec {codec.codec} without its offset", codec.values_without_offset.shape, objects),
+                (f"totals of codec {codec.codec} without its offset", codec.totals_without_offset.shape, totals),
+            ]
     for name, shape, needed in wanted:
         if shape != needed:
             raise InputError(

@@ -154,12 +154,25 @@ def paper_score(delta: Float64, spread: Spread, step: float, directed: NDArray[n
         0 where nothing changed, whatever s.
     """
     unchanged = (delta == 0) & directed
-    scale, left_scale = divisor(spread.value, step), divisor(spread.left_out, step)
-    eligible = np.isfinite(delta) & directed & (spread.count >= _needed(spread))
-    entered, values, undefined = _divided(delta, scale, left_scale, unchanged, eligible)
+    entered, values, undefined = _paper_values(delta, spread, step, directed)
     with np.errstate(invalid="ignore", divide="ignore"):
-        left = np.where(unchanged, 0.0, delta) / left_scale
+        left = np.where(unchanged, 0.0, delta) / divisor(spread.left_out, step)
     return Score(values, _over_objects(values, left, entered, unchanged), int(entered.sum()), undefined)
+
+
+def paper_mean(delta: Float64, spread: Spread, step: float, directed: NDArray[np.bool_]) -> float:
+    """Return the mean over objects of `paper_score` alone, without its jackknife; NaN where no object has a score."""
+    entered, values, _ = _paper_values(delta, spread, step, directed)
+    return float(values[entered].mean()) if entered.any() else math.nan
+
+
+def _paper_values(
+    delta: Float64, spread: Spread, step: float, directed: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], Float64, int]:
+    """Return which objects enter E1, its values, and how many have none although they changed."""
+    eligible = np.isfinite(delta) & directed & (spread.count >= _needed(spread))
+    scales = divisor(spread.value, step), divisor(spread.left_out, step)
+    return _divided(delta, *scales, (delta == 0) & directed, eligible)
 
 
 def expected_score(paired: Float64, spread: Spread, step: float, directed: NDArray[np.bool_]) -> Score:

@@ -1,15 +1,23 @@
 """One quantity under one codec: its scores, intervals and remarks, before any decision."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from compdistort.backend.base import Float64
 from compdistort.score.columns import TOTAL, CodecColumn, RawColumn
 from compdistort.score.decision import NO_SPREAD, UNDECIDED, UNMATCHED
-from compdistort.score.epsilon import Jackknife, Score, divisor, expected_score, mean_uncertainty, paper_score
-from compdistort.score.results import Estimate, QuantityScore
+from compdistort.score.epsilon import (
+    Jackknife,
+    Score,
+    divisor,
+    expected_score,
+    mean_uncertainty,
+    paper_mean,
+    paper_score,
+)
+from compdistort.score.results import CodecSamples, Estimate, QuantityScore
 from compdistort.score.spread import EVENT_DRIVEN, total_estimate
 
 LIMITED = "limited by resolution"
@@ -27,14 +35,14 @@ class Scored:
     ----------
     quantity : QuantityScore
         p values NaN, decision "undecided".
-    expected : Jackknife
-        Of E3.
+    deciding : Jackknife
+        Of E3, or of E1 where no replicate went through the codec.
     scores, low, high : ndarray of shape (n_objects,), float64
         E1 of every object with its interval.
     """
 
     quantity: QuantityScore
-    expected: Jackknife
+    deciding: Jackknife
     scores: Float64
     low: Float64
     high: Float64
@@ -88,7 +96,14 @@ def _raw_flags(column: RawColumn) -> tuple[str, ...]:
 
 
 def score_quantity(
-    column: RawColumn, raw: RawScores, codec: CodecColumn, *, level: float, min_matched: float, enough: bool
+    column: RawColumn,
+    raw: RawScores,
+    codec: CodecColumn,
+    *,
+    level: float,
+    min_matched: float,
+    enough: bool,
+    raw_alone: bool = False,
 ) -> Scored:
     """Return the scores of one quantity under one codec.
 
@@ -104,6 +119,8 @@ def score_quantity(
         Least share of the objects with a spread among those that changed.
     enough : bool
         Whether the codec's objects are matched well enough for a decision on object means.
+    raw_alone : bool
+        Whether no replicate went through the codec.
 
     Returns
     -------
@@ -133,8 +150,33 @@ def score_quantity(
         flags=flags,
         n_expected=expected.n_objects,
         decides=column.may_decide and not no_direction,
+        by="E1" if raw_alone else "E3",
     )
-    return Scored(quantity, expected.mean, paper.values, low, high)
+    return Scored(quantity, (paper if raw_alone else expected).mean, paper.values, low, high)
+
+
+def split_offset(scored: Scored, column: RawColumn, codec: CodecSamples) -> Scored:
+    """Return a quantity with what is left of E1 once the codec's mean pixel residual is taken out.
+
+    Parameters
+    ----------
+    scored : Scored
+        The quantity under the codec.
+    column : RawColumn
+        The quantity in the raw image and its replicates.
+    codec : CodecSamples
+        The codec; returned unchanged where it was not measured without its offset.
+
+    Returns
+    -------
+    Scored
+    """
+    values, totals = codec.values_without_offset, codec.totals_without_offset
+    if values is None or totals is None:
+        return scored
+    delta = column.compare(replace(codec, values=values, totals=totals)).delta
+    left = paper_mean(delta, column.spread, column.step, column.directed)
+    return replace(scored, quantity=replace(scored.quantity, paper_without_offset=left))
 
 
 def object_limits(column: RawColumn, delta: Float64, values: Float64) -> tuple[Float64, Float64]:

@@ -5,6 +5,7 @@ image, chi_c the one of its compressed version, s the standard deviation over re
 uncertainty, the paper's sigma_raw).
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,7 +49,11 @@ class RawSamples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecSamples:
-    """One codec applied to the raw image (`values`) and to every replicate (`paired_*`), aligned like `RawSamples`."""
+    """One codec applied to the raw image (`values`) and to every replicate (`paired_*`), aligned like `RawSamples`.
+
+    Those `without_offset` are of the decoded raw image without its mean pixel residual; None where not measured.
+    Of a codec that exists for the raw image alone (`raw_alone`) every paired value is NaN.
+    """
 
     codec: str
     values: Float64
@@ -56,6 +61,9 @@ class CodecSamples:
     counts: MatchCounts
     paired_values: Float32
     paired_totals: Float64
+    values_without_offset: Float64 | None = None
+    totals_without_offset: Float64 | None = None
+    raw_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +121,10 @@ class QuantityScore:
     decides : bool
         Whether the codec's verdict rests on it: not for a total that follows from others, nor for an angle that no
         object has.
+    paper_without_offset : float
+        E1 once the codec's mean pixel residual is taken out; NaN where that was not measured.
+    by : str
+        Which score decides: ``"E3"``, or ``"E1"`` where no replicate went through the codec.
     """
 
     name: str
@@ -132,6 +144,13 @@ class QuantityScore:
     flags: tuple[str, ...] = ()
     n_expected: int = 0
     decides: bool = True
+    paper_without_offset: float = math.nan
+    by: str = "E3"
+
+    @property
+    def deciding(self) -> Estimate:
+        """The score that decides."""
+        return self.paper if self.by == "E1" else self.expected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from compdistort.score.cautions import cautions
 from compdistort.score.checks import check_samples, check_settings
 from compdistort.score.columns import TOTAL, RawColumn, column_makers, feret_jumps
 from compdistort.score.convergence import convergence, median_estimate, median_kurtosis, precision_of
-from compdistort.score.decision import decide, verdict
+from compdistort.score.decision import RAW_ALONE, decide, verdict
 from compdistort.score.delta import delta_size
-from compdistort.score.quantity import RawScores, Scored, raw_scores, score_quantity
+from compdistort.score.quantity import RawScores, Scored, raw_scores, score_quantity, split_offset
 from compdistort.score.rates import match_rates, null_rates
 from compdistort.score.results import (
     CodecSamples,
@@ -151,13 +151,18 @@ def _gather(raw: RawSamples, codecs: Sequence[CodecSamples], rules: _Rules) -> _
         gathered.add(column, of_raw, rules.level)
         gathered.scored.append(
             [
-                score_quantity(
+                split_offset(
+                    score_quantity(
+                        column,
+                        of_raw,
+                        column.compare(codec),
+                        level=rules.level,
+                        min_matched=rules.min_matched,
+                        enough=matched,
+                        raw_alone=codec.raw_alone,
+                    ),
                     column,
-                    of_raw,
-                    column.compare(codec),
-                    level=rules.level,
-                    min_matched=rules.min_matched,
-                    enough=matched,
+                    codec,
                 )
                 for codec, matched in zip(codecs, enough, strict=True)
             ]
@@ -183,7 +188,7 @@ def well_matched(raw: RawSamples, codec: CodecSamples, min_matched: float) -> bo
     size = raw.measurands.index(raw.measurands.size)
     found = np.isfinite(raw.replicate_values[:, :, size])
     both = np.count_nonzero(found & np.isfinite(codec.paired_values[:, :, size]))
-    kept_in_pairs = both >= min_matched * np.count_nonzero(found)
+    kept_in_pairs = codec.raw_alone or both >= min_matched * np.count_nonzero(found)
     return codec.counts.matched >= min_matched * codec.counts.n_raw and bool(kept_in_pairs)
 
 
@@ -191,7 +196,7 @@ def _codec_scores(
     raw: RawSamples, codec: CodecSamples, scored: Sequence[Scored], null: dict[str, Estimate], rules: _Rules
 ) -> CodecScores:
     quantities = decide(
-        [one.quantity for one in scored], [one.expected for one in scored], margin=rules.margin, alpha=rules.alpha
+        [one.quantity for one in scored], [one.deciding for one in scored], margin=rules.margin, alpha=rules.alpha
     )
     rates = match_rates(codec.counts, rules.level)
     word, reasons = verdict(quantities, rates["matched"].value, rules.min_matched, rules.margin)
@@ -199,7 +204,7 @@ def _codec_scores(
     return CodecScores(
         codec=codec.codec,
         verdict=word,
-        reasons=reasons,
+        reasons=(*reasons, RAW_ALONE) if codec.raw_alone else reasons,
         quantities=quantities,
         counts=codec.counts,
         rates=rates,

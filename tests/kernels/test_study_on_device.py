@@ -108,7 +108,7 @@ def _chain(files, finished, name):
     raw = read_raw(config)
     classifier = restore_classifier(store).classifier
     chain = build_chain(config, raw, read_sensor(config, raw.pixels), classifier, get_backend("cpu"))
-    return chain, load_reference(store, config)
+    return chain, load_reference(store, config, chain.sensor)
 
 
 @pytest.mark.parametrize("voter", ["device", "cpu"])
