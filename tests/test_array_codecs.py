@@ -417,6 +417,7 @@ def test_other_faults_of_astropy(monkeypatch):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_real_micrograph(shared_data):
     """What the note says of the ends: ZFP by rate and fpack cannot reach 100:1, and say so; the others can."""
     from compdistort.io.images import read_image

@@ -245,7 +245,7 @@ def test_tables_that_are_looked_up_in_parts(part, monkeypatch):
 @pytest.mark.parametrize("codec", checks.CODECS, ids=repr)
 def test_a_few_planes_are_asked_for_at_a_time(codec):
     stack = volume((41, 6, 5), 3, 100, 3000)
-    codec = replace(codec, quality=50) if isinstance(codec, Jpeg) and codec.quality is None else codec
+    codec = replace(codec, ratio=None, quality=50) if isinstance(codec, Jpeg) and codec.quality is None else codec
     for reads in (
         lambda planes: DecodedPlanes(codec, planes, planes.levels).read_planes(0, 41),
         lambda planes: compress_planes(codec, planes, planes.levels),

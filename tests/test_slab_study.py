@@ -114,6 +114,7 @@ def test_another_seed_leaves_a_trace(inputs, in_memory, tmp_path):
     assert "labels" not in changed
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_as_it_was_started(inputs, in_memory, tmp_path):
     """Whatever memory there is later: what is committed is kept as runs."""
     folder = _run(inputs, tmp_path / "b.cdist", "compute.slab=7").folder
@@ -131,6 +132,7 @@ def test_a_study_goes_on_as_it_was_started(inputs, in_memory, tmp_path):
 
 
 @pytest.mark.parametrize("key", [pytest.param("reference", marks=pytest.mark.slow), "replicates/000000"])
+@pytest.mark.slow
 def test_a_killed_study_of_a_volume_on_disk_resumes_to_the_same_results(key, inputs, in_memory, tmp_path):
     folder = tmp_path / "b.cdist"
     command = [sys.executable, "-m", "compdistort", "run", str(inputs / "study.toml"), "-o", str(folder)]

@@ -385,6 +385,7 @@ class Calibrated(Identity):
         raise CalibrationError("the sensor model is an estimate", "calibrate the camera")
 
 
+@pytest.mark.slow
 def test_a_codec_that_needs_a_better_sensor_is_refused_by_name(inputs, copied, monkeypatch):
     monkeypatch.setitem(registry.CODECS, "calibrated", Calibrated)
     (refused,) = _points(_sweep(inputs, copied, '[sweep]\n[[sweep.codec]]\nid = "calibrated"\n')).values()

@@ -123,6 +123,7 @@ def test_two_workers_on_the_cuda_engine_give_the_bytes_of_one_cpu_engine(files, 
         assert not {"numba", "cupy", "cupyx", "sklearn", "zarr", "matplotlib", "typer"} & set(path.read_text().split())
 
 
+@pytest.mark.slow
 def test_threads_that_are_fewer_than_devices_are_raised_aloud(files, tmp_path, two_devices):
     note = "one thread a device: 2 threads, not 1"
     said = _run_two(files, tmp_path / "g.cdist", "compute.threads=1")

@@ -60,7 +60,7 @@ def smallest(request):
     return request.param, enough, wanted[0]
 
 
-@pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_threads_share_a_device_that_holds_no_more_than_one_of_them(smallest, threads):
     voter, total, wanted = smallest
     assert set(_objects(voter, total, threads)) == {wanted}

@@ -79,6 +79,7 @@ def test_statuses_are_those_that_cupy_knows(cupy):
     assert not issubclass(cupy.cuda.memory.OutOfMemoryError, error)
 
 
+@pytest.mark.slow
 def test_every_kernel_compiles_for_the_oldest_and_the_newest_device(nvrtc):
     archs = [arch for arch in nvrtc.getSupportedArchs() if arch >= probe.MIN_CAPABILITY]
     for name in kernel_files():

@@ -77,6 +77,7 @@ def test_what_catches_planted_bugs_passes_on_the_true_kernels(key, body):
 @pytest.mark.parametrize(
     "workers", [pytest.param([], marks=pytest.mark.slow), ["-n", "2"]], ids=["alone", "two workers"]
 )
+@pytest.mark.slow
 def test_the_summary_says_which_level_caught_which_bug(workers):
     if workers:
         pytest.importorskip("xdist")

@@ -94,7 +94,13 @@ def test_a_study_gives_the_bytes_of_the_cpu_engine(files, finished, tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    "options", [{"voter": "cpu"}, {"slab_bytes": 30_000}, {"slab_bytes": 30_000, "voter": "cpu"}], ids=str
+    "options",
+    [
+        pytest.param({"voter": "cpu"}, marks=pytest.mark.slow),
+        pytest.param({"slab_bytes": 30_000}, marks=pytest.mark.slow),
+        {"slab_bytes": 30_000, "voter": "cpu"},
+    ],
+    ids=str,
 )
 def test_voter_and_slabs_leave_no_trace(files, finished, tmp_path, monkeypatch, level, options):
     engine = open_engine(level, **options)
