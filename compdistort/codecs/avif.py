@@ -5,6 +5,7 @@ luma alone. It clips 16-bit values without a word, so values above 4095 are refu
 100 qualities are some 60 steps, and one step may change the size by a quarter: a wanted ratio is often not reached.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -13,8 +14,8 @@ import imagecodecs
 import numpy as np
 
 from compdistort.codecs.coder import Coder, Image
-from compdistort.codecs.library_codec import DepthCodec, Knob
-from compdistort.errors import ConfigError
+from compdistort.codecs.library_codec import Knob
+from compdistort.codecs.two_depths import TwoDepthsCodec
 
 SPEED = 8
 """libavif's 0 (slow) to 10: 8 is within a few percent of the size of slower ones."""
@@ -50,7 +51,7 @@ CODER_12 = Coder(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Avif(DepthCodec):
+class Avif(TwoDepthsCodec):
     """AVIF of the luma alone, plane by plane.
 
     Attributes
@@ -73,25 +74,8 @@ class Avif(DepthCodec):
     codec_id: ClassVar[str] = "avif"
     title: ClassVar[str] = "AVIF"
     library: ClassVar[str] = "AVIF"
+    coders: ClassVar[Mapping[int, Coder]] = {8: CODER_8, 12: CODER_12}
     knob: ClassVar[Knob] = Knob(name="quality", low=0, high=99, rising=False, integer=True, example=80)
 
     bits: int = 12
     quality: int | None = None
-
-    def __post_init__(self) -> None:
-        if type(self.bits) is not int or self.bits not in (8, 12):
-            raise ConfigError(f"codec 'avif': bits = {self.bits!r} is not possible", "use 8 or 12")
-        super().__post_init__()
-
-    @property
-    def coder(self) -> Coder:
-        """The coder of 8 or 12 bit."""
-        return CODER_8 if self.bits == 8 else CODER_12
-
-    def code_bits(self) -> int:
-        """Return the bits of a code."""
-        return self.bits
-
-    def coder_words(self) -> str:
-        """Return the coder in words, as in `describe`."""
-        return f"AVIF {self.bits} bit"

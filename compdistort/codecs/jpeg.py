@@ -1,5 +1,6 @@
 """JPEG of 8 or 12 bit behind a named depth link, and the lossless JPEG of 16 bit."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -9,8 +10,8 @@ import numpy as np
 
 from compdistort.codecs.array_codec import LosslessCodec
 from compdistort.codecs.coder import Coder, Image, lossless
-from compdistort.codecs.library_codec import DepthCodec, Knob
-from compdistort.errors import ConfigError
+from compdistort.codecs.library_codec import Knob
+from compdistort.codecs.two_depths import TwoDepthsCodec
 
 MAX_SIDE = 65500
 """Most rows or columns that libjpeg takes."""
@@ -48,7 +49,7 @@ CODER_SOF3 = Coder(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Jpeg(DepthCodec):
+class Jpeg(TwoDepthsCodec):
     """Baseline JPEG (grey, optimised Huffman tables), plane by plane.
 
     Attributes
@@ -71,28 +72,10 @@ class Jpeg(DepthCodec):
     codec_id: ClassVar[str] = "jpeg"
     title: ClassVar[str] = "JPEG"
     library: ClassVar[str] = "JPEG8"
+    coders: ClassVar[Mapping[int, Coder]] = {8: CODER_8, 12: CODER_12}
     knob: ClassVar[Knob] = Knob(name="quality", low=1, high=100, rising=False, integer=True, example=90)
 
-    bits: int = 8
     quality: int | None = None
-
-    def __post_init__(self) -> None:
-        if type(self.bits) is not int or self.bits not in (8, 12):
-            raise ConfigError(f"codec 'jpeg': bits = {self.bits!r} is not possible", "use 8 or 12")
-        super().__post_init__()
-
-    @property
-    def coder(self) -> Coder:
-        """The coder of 8 or 12 bit."""
-        return CODER_8 if self.bits == 8 else CODER_12
-
-    def code_bits(self) -> int:
-        """Return the bits of a code."""
-        return self.bits
-
-    def coder_words(self) -> str:
-        """Return the coder in words, as in `describe`."""
-        return f"JPEG {self.bits} bit"
 
 
 @dataclass(frozen=True, kw_only=True)

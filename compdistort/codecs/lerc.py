@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import imagecodecs
 import numpy as np
 
-from compdistort.codecs.coder import Coder, Image
+from compdistort.codecs.coder import Coder, Image, by_level
 from compdistort.codecs.library_codec import Knob, WordCodec
 
 MAX_ERROR = 32767
@@ -21,16 +21,12 @@ def _decode(stream: bytes, _shape: tuple[int, ...], _dtype: np.dtype[Any]) -> Im
     return np.asarray(imagecodecs.lerc_decode(stream))
 
 
-def _max_error(level: float) -> float:
-    return level
-
-
 CODER = Coder(
     name="lerc",
     dtypes=("uint8", "int16", "uint16", "float32"),
     encode=_encode,
     decode=_decode,
-    bound=_max_error,
+    bound=by_level,
 )
 
 

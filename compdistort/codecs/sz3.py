@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import imagecodecs
 import numpy as np
 
-from compdistort.codecs.coder import Coder, Image
+from compdistort.codecs.coder import Coder, Image, by_level
 from compdistort.codecs.library_codec import Knob
 from compdistort.codecs.volume_codec import VolumeCodec
 
@@ -19,11 +19,7 @@ def _decode(stream: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Imag
     return np.asarray(imagecodecs.sz3_decode(stream, shape=shape, dtype=dtype))
 
 
-def _max_error(level: float) -> float:
-    return level
-
-
-CODER = Coder(name="sz3", dtypes=("float32",), ndims=(2, 3), encode=_encode, decode=_decode, bound=_max_error)
+CODER = Coder(name="sz3", dtypes=("float32",), ndims=(2, 3), encode=_encode, decode=_decode, bound=by_level)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import imagecodecs
 import numpy as np
 
 from compdistort.codecs.base import RAW_BYTES_PER_PIXEL, Levels
-from compdistort.codecs.coder import Coder, Image, encoded
+from compdistort.codecs.coder import Coder, Image, by_level, encoded
 from compdistort.codecs.library_codec import Knob
 from compdistort.codecs.ratio_search import STEP_TOLERANCE, TOLERANCE, RatioSearch
 from compdistort.codecs.volume_codec import VolumeCodec
@@ -44,11 +44,7 @@ def _decode(stream: bytes, _shape: tuple[int, ...], _dtype: np.dtype[Any]) -> Im
     return np.asarray(imagecodecs.zfp_decode(stream, numthreads=1))
 
 
-def _max_error(level: float) -> float:
-    return level
-
-
-CODER = Coder(name="zfp", dtypes=("float32",), ndims=(2, 3), encode=_encode, decode=_decode, bound=_max_error)
+CODER = Coder(name="zfp", dtypes=("float32",), ndims=(2, 3), encode=_encode, decode=_decode, bound=by_level)
 CODER_RATE = Coder(name="zfp-rate", dtypes=("float32",), ndims=(2, 3), encode=_encode_rate, decode=_decode)
 
 
