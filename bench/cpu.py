@@ -1,7 +1,9 @@
-"""Times the CPU engine beside its peers: ``python bench/cpu.py [--quick] [--only STAGE ...]``.
+"""Times the CPU engine beside its peers: ``python bench/cpu.py [--quick] [--only STAGE ...] [--add JSON ...]``.
 
 Every stage first proves its results: a wrong bit has no speed. All contenders of a row run in turns, in one process
-where they can. ``--readme`` measures nothing and writes the tables of the newest result into README.md.
+where they can. The result file is written after every stage; ``--add`` takes over the stages that earlier results of
+the same machine and code hold, so that a run which was broken off goes on, and stages may run where it is quiet.
+``--readme`` measures nothing and writes the tables of the newest result into README.md.
 
 Exit codes: 0 all results right and all floors reached, 1 not, 2 usage.
 """
@@ -31,6 +33,7 @@ def _parser():
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer rounds: to see that all is well")
     parser.add_argument("--smoke", action="store_true", help="run everything, tiny, without any time")
     parser.add_argument("--only", nargs="+", default=(), metavar="STAGE", help="these stages alone")
+    parser.add_argument("--add", nargs="+", default=(), type=Path, metavar="JSON", help="take over stages of results")
     parser.add_argument("--output", type=Path, help="JSON file; default bench/results/cpu_<machine>.json")
     parser.add_argument("--readme", action="store_true", help="write README.md's tables from the newest result")
     return parser
@@ -51,38 +54,91 @@ def main(arguments=None):
 
 def _measure(parser, options, folder):
     from cpu_machine import facts, file_name
-    from cpu_report import Bench, document, is_met, markdown
+    from cpu_report import is_met, joined
     from cpu_stages import FULL, QUICK, SMOKE, STAGES, Stages
 
     if unknown := set(options.only) - set(STAGES):
         parser.error(f"unknown stage {', '.join(sorted(unknown))}; use {', '.join(STAGES)}")
     mode, sizes = ("smoke", SMOKE) if options.smoke else ("quick", QUICK) if options.quick else ("full", FULL)
-    began = time.monotonic()
     machine = facts()
-    bench = Bench(speeds=not options.smoke, say=lambda words: print(words, file=sys.stderr, flush=True))
-    Stages(bench, sizes, folder).run(options.only)
-    about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "mode": mode, "machine": machine}
-    if not options.smoke:
+    parts = _taken_over(parser, options.add, mode, machine)
+    path = options.output
+    if path is None and mode == "full" and (options.add or not options.only):
+        path = RESULTS / file_name(machine)
+    stages = Stages(not options.smoke, lambda words: print(words, file=sys.stderr, flush=True), sizes, folder)
+    for name in options.only or [name for name in STAGES if name not in parts]:
+        parts[name] = _stage(stages, name)
+        _write(path, _document(parts, mode, machine))
+    found = _document(parts, mode, machine)
+    _write(path, found)
+    _tell(found, path)
+    if options.smoke or options.only:
+        return 1 if joined(parts, "failures") else 0
+    return 0 if is_met(found) else 1
+
+
+def _stage(stages, name):
+    """Run a stage and return what it found; a smoke run keeps no time."""
+    from cpu_report import part
+
+    about, began = {"date": _now()}, time.monotonic()
+    if stages.bench.speeds:
+        about["load_before"] = os.getloadavg()[0]
+    bench = stages.run(name)
+    if bench.speeds:
         about["seconds"] = round(time.monotonic() - began, 1)
-        about["load_after"] = os.getloadavg()[0]
-    found = document(bench, about)
+    return part(bench, about)
+
+
+def _tell(found, path):
+    """Print the tables, the verdicts and what failed; a full result of this folder goes into README.md."""
+    from cpu_report import joined, markdown
+
     print(markdown(found))
     for name, state in found["verdicts"].items():
         print(f"{state:>14}: {name}", file=sys.stderr)
-    for failure in found["failures"]:
+    for failure in joined(found["parts"], "failures"):
         print(failure, file=sys.stderr)
-    path = options.output
-    if path is None and mode == "full" and not options.only:
-        path = RESULTS / file_name(machine)
+    if path is not None:
+        print(f"written: {path}", file=sys.stderr)
+        if path.parent == RESULTS and found["mode"] == "full":
+            write_readme("cpu", markdown)
+
+
+def _now():
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _document(parts, mode, machine):
+    """Return the document of all stages, in their order; without one of them it is not full."""
+    from cpu_report import document
+    from cpu_stages import STAGES
+
+    parts = {name: parts[name] for name in STAGES if name in parts}
+    whole = mode if len(parts) == len(STAGES) else f"{mode}, {len(parts)} of {len(STAGES)} stages"
+    return document(parts, {"date": _now(), "mode": whole, "machine": machine})
+
+
+def _taken_over(parser, paths, mode, machine):
+    """Return the stages of earlier results; where they are not of this machine, code and mode, that is refused."""
+    parts = {}
+    for path in paths:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("processor", "cores", "flags", "commit", "versions"):
+            if found["machine"][name] != machine[name]:
+                parser.error(f"{path}: its {name} is {found['machine'][name]}, here it is {machine[name]}")
+        if found["mode"].partition(",")[0] != mode:
+            parser.error(f"{path} is of the mode {found['mode']}, this run is {mode}")
+        parts |= found["parts"]
+    return parts
+
+
+def _write(path, found):
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        print(f"written: {path}", file=sys.stderr)
-        if path.parent == RESULTS and mode == "full":
-            write_readme("cpu", markdown)
-    if options.smoke or options.only:
-        return 1 if found["failures"] else 0
-    return 0 if is_met(found) else 1
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(path)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,12 @@ class Parts:
     """The stations, over the sizes, scenes and forests of the stages."""
 
     def __init__(self, stages):
-        self.stages, self.bench = stages, stages.bench
+        self.stages = stages
+
+    @property
+    def bench(self):
+        """What takes the rows of the stage that is running."""
+        return self.stages.bench
 
     # --- features
 

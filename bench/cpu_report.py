@@ -132,22 +132,35 @@ class Bench:
             self.say(f"  {kind}: {error}")
 
 
-def document(bench, about):
-    """Return everything, JSON-safe."""
+def part(bench, about):
+    """Return what one stage found, JSON-safe."""
     found = {
         **about, "rows": [asdict(row) for row in bench.rows], "forests": bench.forests, "stages": bench.stages,
         "growth": bench.growth, "identity": bench.gates, "absent": bench.absent, "failures": bench.failures,
     }  # fmt: skip
-    return json.loads(json.dumps(found)) | {"verdicts": verdicts(found)}
+    return json.loads(json.dumps(found))
 
 
-def verdicts(found):
+def document(parts, about):
+    """Return everything: what the stages found, by their names, and what follows from all of them."""
+    return json.loads(json.dumps(about)) | {"parts": parts, "verdicts": verdicts(parts)}
+
+
+def joined(parts, key):
+    """Return what all stages hold under a key, in their order; of two forests of one name the first."""
+    held = [part[key] for part in parts.values()]
+    if held and isinstance(held[0], list):
+        return [each for one in held for each in one]
+    return {name: value for one in reversed(held) for name, value in one.items()}
+
+
+def verdicts(parts):
     """Return for each target and each limit whether it is met: passed, MISSED or not measured."""
     told = {}
     for key, target in TARGETS.items():
-        states = [row["status"] for row in found["rows"] if row["target"] == key]
+        states = [row["status"] for row in joined(parts, "rows") if row["target"] == key]
         told[target.words] = next((state for state in (MISSED, CALM, PASSED) if state in states), NOT_MEASURED)
-    for name, forest in found["forests"].items():
+    for name, forest in joined(parts, "forests").items():
         if "compile_limit_seconds" in forest:
             met = forest["compile_seconds"] <= forest["compile_limit_seconds"]
             told[f"compiling {name}"] = PASSED if met else MISSED
@@ -156,24 +169,25 @@ def verdicts(found):
 
 def is_met(found):
     """Return whether every result is right and every floor reached."""
-    return not found["failures"] and set(found["verdicts"].values()) <= set(MET)
+    return not joined(found["parts"], "failures") and set(found["verdicts"].values()) <= set(MET)
 
 
 def markdown(found):
     """Return the tables of a document."""
-    parts = [
+    rows, absent = joined(found["parts"], "rows"), joined(found["parts"], "absent")
+    told = [
         _where(found),
-        _ratio_table([row for row in found["rows"] if row["target"]], floors=True),
+        _ratio_table([row for row in rows if row["target"]], floors=True),
         "Other peers, and what no floor refers to:",
-        _ratio_table([row for row in found["rows"] if not row["target"]], floors=False),
+        _ratio_table([row for row in rows if not row["target"]], floors=False),
         "Forests, whose size decides about speed:",
-        _forest_table(found["forests"]),
+        _forest_table(joined(found["parts"], "forests")),
         "Growth, one replicate of a volume on one thread (hard scene):",
-        _growth_table(found["growth"]),
+        _growth_table(joined(found["parts"], "growth")),
     ]  # fmt: skip
-    if found["absent"]:
-        parts.append("Not measured here: " + "; ".join(f"{k} ({v})" for k, v in sorted(found["absent"].items())) + ".")
-    return "\n\n".join(part for part in parts if part)
+    if absent:
+        told.append("Not measured here: " + "; ".join(f"{k} ({v})" for k, v in sorted(absent.items())) + ".")
+    return "\n\n".join(each for each in told if each)
 
 
 def _where(found):

@@ -11,6 +11,7 @@ from cpu_engine import Ours, digest
 from cpu_gates import GateError, gate_chain, gate_noise
 from cpu_parts import Parts
 from cpu_peers import NumpyChain, numpy_replicate
+from cpu_report import Bench
 from cpu_scenes import CLEAR, HARD, KEY, PLANE, SENSOR, WEKA, Scene, enlarged, make_scene
 from cpu_turns import Contender, Gauge, in_turns, own_worker
 
@@ -69,26 +70,29 @@ class Stages:
 
     Parameters
     ----------
-    bench : Bench
-        Takes the rows.
+    speeds : bool
+        Whether times are kept.
+    say : callable
+        Takes every line that is told meanwhile.
     sizes : Sizes
         How large everything is.
     folder : Path
         For files that other processes read.
     """
 
-    def __init__(self, bench, sizes, folder):
-        self.bench, self.sizes, self.folder = bench, sizes, folder
+    def __init__(self, speeds, say, sizes, folder):
+        self.bench = Bench(speeds, say)
+        self.sizes, self.folder = sizes, folder
         self.ours = Ours(threads=1)
         self.parts = Parts(self)
         self._scenes, self._grown, self._chains = {}, {}, {}
 
-    def run(self, only=()):
-        """Run the stages that are wanted."""
-        for name, stage in STAGES.items():
-            if not only or name in only:
-                with self.bench.stage(name):
-                    stage(self)
+    def run(self, name):
+        """Run a stage and return the `Bench` with what it found."""
+        self.bench = Bench(self.bench.speeds, self.bench.say)
+        with self.bench.stage(name):
+            STAGES[name](self)
+        return self.bench
 
     def scene(self, recipe):
         """Return a scene, made once."""
@@ -139,14 +143,20 @@ class Stages:
 
     # --- whole replicates
 
-    def volumes(self):
-        """Whole replicates of both volumes, in every variant, and in code for AVX2 alone."""
-        for recipe in (HARD, CLEAR):
-            self._whole(recipe, tuple(KINDS), "volume")
+    def hard(self):
+        """Whole replicates of the hard volume, in every variant, and in code for AVX2 alone."""
+        self._whole(HARD, tuple(KINDS), "volume")
 
-    def planes(self):
+    def clear(self):
+        """Whole replicates of the clear volume, in every variant."""
+        self._whole(CLEAR, tuple(KINDS), "volume")
+
+    def plane(self):
         """Whole replicates of a plane."""
         self._whole(PLANE, ("float", "uint8"), "plane")
+
+    def weka(self):
+        """Whole replicates of a plane with the features of Weka."""
         self._whole(WEKA, ("float", "uint8"), "plane")
 
     def _whole(self, recipe, variants, target):
@@ -320,8 +330,10 @@ STAGES = {
     "features": lambda stages: stages.parts.features(),
     "forest": lambda stages: stages.parts.forest(),
     "table": lambda stages: stages.parts.table(),
-    "volumes": Stages.volumes,
-    "planes": Stages.planes,
+    "hard": Stages.hard,
+    "clear": Stages.clear,
+    "plane": Stages.plane,
+    "weka": Stages.weka,
     "threads": Stages.threads,
     "growth": Stages.growth,
 }

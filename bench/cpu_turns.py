@@ -19,7 +19,7 @@ CALM = 1.1
 """A call is calm if the gauge before and after it took at most so many times its shortest time."""
 CALM_CALLS = 5
 """Calm calls that are waited for, at most `PATIENCE_SECONDS` for each contender with short calls."""
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 30.0
 SHORT_SECONDS = 1.0
 """A call is repeated until a round takes about so long, at most `MOST_CALLS` times: seldom are all disturbed."""
 MOST_CALLS = 50
@@ -153,7 +153,7 @@ def in_turns(contenders, rounds, *, repeat=True, gauge=None):
                 call(each)
     for each in contenders if gauge is not None else ():
         times, until = found[each.name], time.monotonic() + PATIENCE_SECONDS
-        while min(times.seconds) < PATIENCE_SECONDS / 20 and times.n_calm < CALM_CALLS and time.monotonic() < until:
+        while min(times.seconds) < PATIENCE_SECONDS / 7 and times.n_calm < CALM_CALLS and time.monotonic() < until:
             if not gauge.is_calm():
                 time.sleep(0.02)
                 continue

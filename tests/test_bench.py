@@ -16,6 +16,8 @@ BENCH = ROOT / "bench"
 sys.path.append(str(BENCH))
 
 import codec_report  # noqa: E402
+import cpu  # noqa: E402
+import cpu_stages  # noqa: E402
 import volume_scale  # noqa: E402
 from cpu_engine import Ours  # noqa: E402 - found by the line above
 from cpu_forest_peers import lightgbm_text  # noqa: E402
@@ -29,7 +31,9 @@ from cpu_report import (  # noqa: E402
     Bench,
     document,
     is_met,
+    joined,
     markdown,
+    part,
 )
 from cpu_scenes import HARD, PLANE, SENSOR, enlarged, forest_size, make_scene  # noqa: E402
 from cpu_turns import Contender, Gauge, Times, Worker, WorkerError, in_turns  # noqa: E402
@@ -67,25 +71,26 @@ def _smoke(tmp_path, *stages):
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=900)
     assert ended.returncode == 0, ended.stderr[-4000:]
     found = json.loads(path.read_text())
-    assert found["failures"] == []
+    assert joined(found["parts"], "failures") == []
     return found, path
 
 
 def test_smoke_of_some_stages_keeps_no_time(tmp_path):
     found, path = _smoke(tmp_path, "noise", "table")
-    assert {row["target"] for row in found["rows"]} - {""} < set(TARGETS)
+    assert found["mode"] == "smoke, 2 of 10 stages"
+    assert {row["target"] for row in joined(found["parts"], "rows")} - {""} < set(TARGETS)
     assert "_ns" not in path.read_text()
 
 
 @pytest.mark.slow
 def test_smoke_runs_every_stage_and_keeps_no_time(tmp_path):
     found, path = _smoke(tmp_path)
-    assert {row["target"] for row in found["rows"]} - {""} == set(TARGETS)
-    compared = [gate for gate in found["identity"].values() if "differences" in gate]
+    assert {row["target"] for row in joined(found["parts"], "rows")} - {""} == set(TARGETS)
+    compared = [gate for gate in joined(found["parts"], "identity").values() if "differences" in gate]
     assert len(compared) >= 13
     assert all(gate["differences"] == 0 and 0 < gate["foreground"] < 1 for gate in compared)
     assert "_ns" not in path.read_text()
-    assert "compile_seconds" not in json.dumps(found["forests"])
+    assert "compile_seconds" not in json.dumps(joined(found["parts"], "forests"))
 
 
 @pytest.mark.parametrize(
@@ -106,9 +111,14 @@ def test_committed_results_prove_what_they_claim():
     for path in (BENCH / "results").glob("cpu_*.json"):
         found = json.loads(path.read_text(encoding="utf-8"))
         assert found["mode"] == "full"
-        chains = [gate for name, gate in found["identity"].items() if "differences" in gate]
+        chains = [gate for name, gate in joined(found["parts"], "identity").items() if "differences" in gate]
         assert all(gate["differences"] == 0 and gate["pixels"] >= 1 << 20 for gate in chains)
-        assert all(row["ours"]["rounds"] >= 5 for row in found["rows"])
+        assert all(row["ours"]["rounds"] >= 5 for row in joined(found["parts"], "rows"))
+
+
+def _found(bench):
+    """Return the document of two stages, the second of them empty."""
+    return document({"one": part(bench, {}), "two": part(Bench(), {})}, ABOUT)
 
 
 def _bench(ratio, calm=False):
@@ -121,11 +131,14 @@ def _bench(ratio, calm=False):
 
 
 def test_floors_judge_the_ratio_of_medians():
-    met = document(_bench(lambda target: TARGETS[target].floor), ABOUT)
+    met = _found(_bench(lambda target: TARGETS[target].floor))
     assert is_met(met)
-    assert met["rows"][0]["ratio"] == TARGETS["volume float"].floor
-    assert (met["rows"][0]["ours"]["median_ns"], met["rows"][0]["ours"]["min_ns"]) == (2000.0, 1000.0)
-    missed = document(_bench(lambda target: TARGETS[target].floor * (0.99 if target == "noise" else 1)), ABOUT)
+    assert met["parts"]["one"]["rows"][0]["ratio"] == TARGETS["volume float"].floor
+    assert (met["parts"]["one"]["rows"][0]["ours"]["median_ns"], met["parts"]["one"]["rows"][0]["ours"]["min_ns"]) == (
+        2000.0,
+        1000.0,
+    )
+    missed = _found(_bench(lambda target: TARGETS[target].floor * (0.99 if target == "noise" else 1)))
     assert not is_met(missed)
     assert missed["verdicts"][TARGETS["noise"].words] == MISSED
     assert missed["verdicts"][TARGETS["table"].words] == PASSED
@@ -134,11 +147,11 @@ def test_floors_judge_the_ratio_of_medians():
 
 def test_floors_that_medians_miss_are_reached_in_calm_moments_and_the_table_says_so():
     low = lambda target: TARGETS[target].floor * (0.6 if target == "noise" else 1)  # noqa: E731
-    found = document(_bench(low, calm=True), ABOUT)
+    found = _found(_bench(low, calm=True))
     assert is_met(found)
     assert found["verdicts"][TARGETS["noise"].words] == CALM
     assert "| 1.80 (3.60) | 3 passed in calm moments |" in markdown(found)
-    assert not is_met(document(_bench(low), ABOUT))  # the same calls, none of them calm
+    assert not is_met(_found(_bench(low)))  # the same calls, none of them calm
 
 
 def test_calm_calls_are_waited_for_and_a_disturbed_machine_has_none():
@@ -170,7 +183,7 @@ def test_the_gauge_calls_a_slow_loop_disturbed(monkeypatch):
 def test_what_was_not_measured_is_not_met():
     bench = _bench(lambda target: TARGETS[target].floor)
     bench.rows = [row for row in bench.rows if row.target != "threads"]
-    found = document(bench, ABOUT)
+    found = _found(bench)
     assert found["verdicts"][TARGETS["threads"].words] == NOT_MEASURED
     assert not is_met(found)
 
@@ -179,9 +192,33 @@ def test_a_wrong_result_ends_its_stage_and_is_told():
     bench = _bench(lambda target: TARGETS[target].floor)
     with bench.stage("features"):
         raise GateError("one pixel differs")
-    found = document(bench, ABOUT)
-    assert found["failures"] == ["features: FAILED: one pixel differs"]
+    found = _found(bench)
+    assert joined(found["parts"], "failures") == ["features: FAILED: one pixel differs"]
     assert not is_met(found)
+
+
+def _cpu_main(capsys, *arguments):
+    try:
+        code = cpu.main([str(each) for each in arguments])
+    except SystemExit as end:
+        code = end.code
+    return code, capsys.readouterr().err
+
+
+def test_stages_of_an_earlier_result_are_taken_over(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cpu_stages, "STAGES", {name: cpu_stages.STAGES[name] for name in ("noise", "table")})
+    first, both = tmp_path / "first.json", tmp_path / "both.json"
+    assert _cpu_main(capsys, "--smoke", "--only", "table", "--output", first)[0] == 0
+    assert _cpu_main(capsys, "--smoke", "--add", first, "--output", both)[0] == 0
+    whole, half = json.loads(both.read_text()), json.loads(first.read_text())
+    assert list(whole["parts"]) == ["noise", "table"]
+    assert whole["parts"]["table"] == half["parts"]["table"]
+    assert (half["mode"], whole["mode"]) == ("smoke, 1 of 2 stages", "smoke")
+    half["machine"]["versions"]["numpy"] = "1.0"
+    first.write_text(json.dumps(half))
+    code, said = _cpu_main(capsys, "--smoke", "--add", first)
+    assert code == 2
+    assert "its versions is" in said
 
 
 def test_slow_compiling_is_missed():
@@ -189,7 +226,7 @@ def test_slow_compiling_is_missed():
     size = {"trees": 100, "inner_nodes": 9, "distinct_thresholds": 9, "visits_per_pixel": 9}
     bench.compiled("hard, uint8", 11.0, size, kind="uint8", limited=True)
     bench.compiled("hard, float", 11.0, size, kind="none", limited=True)
-    verdicts = document(bench, ABOUT)["verdicts"]
+    verdicts = _found(bench)["verdicts"]
     assert (verdicts["compiling hard, uint8"], verdicts["compiling hard, float"]) == (MISSED, PASSED)
 
 
