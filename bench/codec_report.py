@@ -16,30 +16,56 @@ def row_words(row):
 
 
 def markdown(found):
-    """Return one table an image."""
-    machine = found["machine"]
+    """Return a whole table of the first image, and one of ratios and added noise of all."""
+    machine, rows = found["machine"], found["rows"]
+    names = list(dict.fromkeys(row["image"] for row in rows))
+    first = [row for row in rows if row["image"] == names[0]]
     parts = [
         f"{machine['processor']}, {machine['vectors']}, one thread; {found['date'][:10]}. MB/s of the raw image, "
         f"medians. Residuals in units of the sensor's noise: rms, bias, bias of the worst of 20 brightness classes; "
         f"noise and correlation of neighbours are against the true mean (raw image: 1 and 0), where it is known. "
-        f"Ratios against 2 bytes a pixel; lossy codecs without a fixed setting are driven to {found['ratio']:g}:1."
+        f"Ratios against 2 bytes a pixel; lossy codecs without a fixed setting are driven to {found['ratio']:g}:1, and "
+        f"a star marks what did not reach it.",
+        "",
+        f"**{names[0]}**",
+        "",
+        *_image_table(first),
     ]
-    for name in dict.fromkeys(row["image"] for row in found["rows"]):
-        rows = [row for row in found["rows"] if row["image"] == name]
-        true = any("noise" in row.get("pixels", {}) for row in rows)
-        head = ["codec", "ratio", "in", "out", "rms", "bias", "worst", "added dB"]
-        head += ["noise", "corr."] if true else []
-        lines = [head, ["---", *["---:"] * (len(head) - 1)], *(_cells(row, true) for row in rows if "ratio" in row)]
-        parts += ["", f"**{name}**", "", *("| " + " | ".join(line) + " |" for line in lines)]
-        refused = [row for row in rows if "refused" in row]
-        parts += ["", *(f"Refused: {row['codec']}: {row['refused']}" for row in refused)] if refused else []
+    if len(names) > 1:
+        parts += ["", "**All images**: ratio, and added noise in dB", "", *_all_table(rows, names)]
+    parts += [f"\nRefused on {row['image']}: {row['codec']}: {row['refused']}" for row in rows if "refused" in row]
     return "\n".join(parts)
+
+
+def _image_table(rows):
+    true = any("noise" in row.get("pixels", {}) for row in rows)
+    head = ["codec", "ratio", "in", "out", "rms", "bias", "worst", "added dB", *(["noise", "corr."] if true else [])]
+    return _table(head, [_cells(row, true) for row in rows if "ratio" in row])
+
+
+def _all_table(rows, names):
+    told = {(row["codec"], row["image"]): _brief(row) for row in rows}
+    codecs = dict.fromkeys(row["codec"] for row in rows)
+    return _table(["codec", *names], [[codec, *(told.get((codec, name), "") for name in names)] for codec in codecs])
+
+
+def _brief(row):
+    return "refused" if "refused" in row else f"{_ratio(row)}, {row['pixels']['added_db']:.2f}"
+
+
+def _ratio(row):
+    return f"{row['ratio']:.2f}{'' if row['reached'] else '*'}"
+
+
+def _table(head, lines):
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return ["| " + " | ".join(line) + " |" for line in (head, rule, *lines)]
 
 
 def _cells(row, true):
     pixels = row["pixels"]
     speeds = [f"{row[key]:.0f}" if key in row else "" for key, _ in _WAYS]
-    cells = [row["codec"], f"{row['ratio']:.2f}{'' if row['reached'] else ' (not reached)'}", *speeds]
+    cells = [row["codec"], _ratio(row), *speeds]
     cells += [f"{pixels['rms']:.3f}", f"{pixels['bias']:+.4f}", f"{pixels['worst_class']:+.3f}"]
     cells += [f"{pixels['added_db']:.2f}"]
     return cells + ([f"{pixels['noise']:.3f}", f"{pixels['correlation']:+.2f}"] if true else [])

@@ -124,7 +124,7 @@ def _taken_over(parser, paths, mode, machine):
     parts = {}
     for path in paths:
         found = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("processor", "cores", "flags", "commit", "versions"):
+        for name in ("processor", "cores", "flags", "sources", "versions"):
             if found["machine"][name] != machine[name]:
                 parser.error(f"{path}: its {name} is {found['machine'][name]}, here it is {machine[name]}")
         if found["mode"].partition(",")[0] != mode:

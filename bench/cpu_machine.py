@@ -1,5 +1,6 @@
 """On what the CPU engine is measured."""
 
+import hashlib
 import os
 import platform
 import re
@@ -29,6 +30,7 @@ def facts():
         "system": platform.platform(),
         "load_before": os.getloadavg()[0],
         "commit": _commit(),
+        "sources": _sources(),
         "versions": {"python": platform.python_version(), "compdistort": compdistort.__version__, **_versions()},
     }
 
@@ -80,6 +82,15 @@ def _versions():
         except PackageNotFoundError:
             continue
     return found
+
+
+def _sources():
+    """Return a hash of all modules of the package: what the code was, whatever its commit."""
+    package = Path(__file__).resolve().parents[1] / "compdistort"
+    found = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        found.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
 
 
 def _commit():

@@ -5,6 +5,7 @@
 
 import math
 import time
+from inspect import signature
 
 import numpy as np
 from cpu_scenes import SENSOR
@@ -133,7 +134,10 @@ def skimage_features(image, sigmas):
     from skimage.feature import multiscale_basic_features
 
     pixels = image.astype(np.float32)
-    settings = {"sigma_min": min(sigmas), "sigma_max": max(sigmas), "num_sigma": len(sigmas), "num_workers": 1}
+    # Renamed in scikit-image 0.26.
+    known = signature(multiscale_basic_features).parameters
+    worker = "workers" if "workers" in known else "num_workers"
+    settings = {"sigma_min": min(sigmas), "sigma_max": max(sigmas), "num_sigma": len(sigmas), worker: 1}
     return lambda: multiscale_basic_features(pixels, intensity=True, edges=True, texture=True, **settings)
 
 

@@ -144,8 +144,12 @@ class Stages:
     # --- whole replicates
 
     def hard(self):
-        """Whole replicates of the hard volume, in every variant, and in code for AVX2 alone."""
-        self._whole(HARD, tuple(KINDS), "volume")
+        """Whole replicates of the hard volume, exact features, and in code for AVX2 alone."""
+        self._whole(HARD, ("float", "uint16", "uint8"), "volume", self._other_target)
+
+    def fast(self):
+        """Whole replicates of the hard volume, features of the set `fast`."""
+        self._whole(HARD, ("fast uint8",), "volume")
 
     def clear(self):
         """Whole replicates of the clear volume, in every variant."""
@@ -159,7 +163,7 @@ class Stages:
         """Whole replicates of a plane with the features of Weka."""
         self._whole(WEKA, ("float", "uint8"), "plane")
 
-    def _whole(self, recipe, variants, target):
+    def _whole(self, recipe, variants, target, other=()):
         scene, chains = self.scene(recipe), {variant: self.chain(recipe, variant) for variant in variants}
         chain, names = chains[variants[0]], {}
         with ExitStack() as stack:
@@ -171,7 +175,7 @@ class Stages:
                     self.bench.gates[f"{recipe.name}, {variant}"] = gate_chain(self.ours, scene, grown)
                     contenders.append(Contender(variant, self.ours.replicate(scene, grown), scene.raw.size))
                     names[variant] = (f"{recipe.name}, {variant}", f"{target} {variant}", chains[variant].features)
-            for variant in self._other_target if recipe is HARD else ():
+            for variant in other:
                 worker = self._worker_of_other_target(stack, scene, self.grown(recipe, variant))
                 name = f"{recipe.name}, {variant}, code for AVX2 alone"
                 contenders.append(Contender(name, _asked(worker), scene.raw.size))
@@ -328,9 +332,11 @@ def _asked(worker):
 STAGES = {
     "noise": Stages.noise,
     "features": lambda stages: stages.parts.features(),
+    "plane-features": lambda stages: stages.parts.plane_features(),
     "forest": lambda stages: stages.parts.forest(),
     "table": lambda stages: stages.parts.table(),
     "hard": Stages.hard,
+    "fast": Stages.fast,
     "clear": Stages.clear,
     "plane": Stages.plane,
     "weka": Stages.weka,

@@ -77,7 +77,7 @@ def _smoke(tmp_path, *stages):
 
 def test_smoke_of_some_stages_keeps_no_time(tmp_path):
     found, path = _smoke(tmp_path, "noise", "table")
-    assert found["mode"] == "smoke, 2 of 10 stages"
+    assert found["mode"] == "smoke, 2 of 12 stages"
     assert {row["target"] for row in joined(found["parts"], "rows")} - {""} < set(TARGETS)
     assert "_ns" not in path.read_text()
 
