@@ -53,20 +53,20 @@ def main(arguments=None):
 
 
 def _measure(parser, options, folder):
-    from cpu_machine import facts, file_name
+    from cpu_machine import file_name
     from cpu_report import is_met, joined
     from cpu_stages import FULL, QUICK, SMOKE, STAGES, Stages
 
     if unknown := set(options.only) - set(STAGES):
         parser.error(f"unknown stage {', '.join(sorted(unknown))}; use {', '.join(STAGES)}")
     mode, sizes = ("smoke", SMOKE) if options.smoke else ("quick", QUICK) if options.quick else ("full", FULL)
-    machine = facts()
-    parts = _taken_over(parser, options.add, mode, machine)
+    left = lambda parts: options.only or [name for name in STAGES if name not in parts]  # noqa: E731
+    parts, machine = _taken_over(parser, options.add, mode, left)
     path = options.output
     if path is None and mode == "full" and (options.add or not options.only):
         path = RESULTS / file_name(machine)
     stages = Stages(not options.smoke, lambda words: print(words, file=sys.stderr, flush=True), sizes, folder)
-    for name in options.only or [name for name in STAGES if name not in parts]:
+    for name in left(parts):
         parts[name] = _stage(stages, name)
         _write(path, _document(parts, mode, machine))
     found = _document(parts, mode, machine)
@@ -119,18 +119,23 @@ def _document(parts, mode, machine):
     return document(parts, {"date": _now(), "mode": whole, "machine": machine})
 
 
-def _taken_over(parser, paths, mode, machine):
-    """Return the stages of earlier results; where they are not of this machine, code and mode, that is refused."""
-    parts = {}
-    for path in paths:
-        found = json.loads(path.read_text(encoding="utf-8"))
+def _taken_over(parser, paths, mode, runs):
+    """Return the stages of earlier results and their machine; a mixture of machines, code or modes is refused.
+
+    Where a stage `runs` here too, they must be of this machine: `runs` takes the stages taken over and returns whether.
+    """
+    from cpu_machine import facts
+
+    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    parts = {name: part for _, each in found for name, part in each["parts"].items()}
+    machine = facts() if runs(parts) else found[0][1]["machine"]
+    for path, each in found:
         for name in ("processor", "cores", "flags", "sources", "versions"):
-            if found["machine"][name] != machine[name]:
-                parser.error(f"{path}: its {name} is {found['machine'][name]}, here it is {machine[name]}")
-        if found["mode"].partition(",")[0] != mode:
-            parser.error(f"{path} is of the mode {found['mode']}, this run is {mode}")
-        parts |= found["parts"]
-    return parts
+            if each["machine"][name] != machine[name]:
+                parser.error(f"{path}: its {name} is {each['machine'][name]}, not {machine[name]}")
+        if each["mode"].partition(",")[0] != mode:
+            parser.error(f"{path} is of the mode {each['mode']}, this run is {mode}")
+    return parts, machine
 
 
 def _write(path, found):

@@ -151,7 +151,10 @@ def joined(parts, key):
     held = [part[key] for part in parts.values()]
     if held and isinstance(held[0], list):
         return [each for one in held for each in one]
-    return {name: value for one in reversed(held) for name, value in one.items()}
+    found: dict = {}
+    for each in held:
+        found |= {name: value for name, value in each.items() if name not in found}
+    return found
 
 
 def verdicts(parts):

@@ -216,9 +216,14 @@ def test_stages_of_an_earlier_result_are_taken_over(tmp_path, capsys, monkeypatc
     assert (half["mode"], whole["mode"]) == ("smoke, 1 of 2 stages", "smoke")
     half["machine"]["versions"]["numpy"] = "1.0"
     first.write_text(json.dumps(half))
-    code, said = _cpu_main(capsys, "--smoke", "--add", first)
-    assert code == 2
-    assert "its versions is" in said
+    for others in ((), (both,)):  # a stage is to be run here; none is
+        code, said = _cpu_main(capsys, "--smoke", "--add", *others, first)
+        assert code == 2
+        assert "its versions is" in said
+    half["parts"] |= whole["parts"]
+    first.write_text(json.dumps(half))
+    assert _cpu_main(capsys, "--smoke", "--add", first, "--output", both)[0] == 0  # all of another machine
+    assert json.loads(both.read_text())["machine"]["versions"]["numpy"] == "1.0"
 
 
 def test_slow_compiling_is_missed():

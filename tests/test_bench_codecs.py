@@ -60,8 +60,8 @@ def test_the_tables_are_made_from_the_json(smoke):
     missed = {**found["rows"][0], "reached": False}
     refused = {"image": "fluor", "codec": "sz3", "config": {"id": "sz3"}, "refused": "not today"}
     told = codec_report.markdown({**found, "rows": [missed, refused]})
-    assert "(not reached)" in told
-    assert "Refused: sz3: not today" in told
+    assert "| identity | 1.00* |" in told
+    assert "Refused on fluor: sz3: not today" in told
     assert codec_report.row_words(refused) == "sz3: refused: not today"
 
 
