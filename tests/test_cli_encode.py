@@ -203,7 +203,7 @@ def test_a_wanted_ratio_and_a_wanted_noise(run):
     _, out, _ = run(
         "encode", "plane.tif", "a.vsq", "--sensor", "sensor.json", *QUICK, "--ratio", "500", as_json=False
     )  # fmt: skip
-    assert "wanted ratio 500:1 on sampled planes: not reached (range of the knob)" in out
+    assert "wanted ratio 500:1: not reached: the step can go no farther" in out
 
 
 @pytest.mark.parametrize("backend", ["jxl", "deflate"])

@@ -24,6 +24,7 @@ from compdistort.codecs import (
 from compdistort.codecs.array_codec import LosslessCodec
 from compdistort.codecs.base import ConfigCodec
 from compdistort.codecs.depth_link import DepthLink
+from compdistort.codecs.jpeg2000 import Jpeg2000
 from compdistort.codecs.library_codec import DepthCodec, FloatCodec, LibraryCodec, WordCodec
 from compdistort.codecs.plane_coder import CodedPlane, PlaneCoder
 from compdistort.codecs.planewise import PlanewiseCodec, each_plane
@@ -119,6 +120,8 @@ def twin(codec, stack):
     side = {"none": 0, "shift": 1}.get(codec.inverse, 4)
     record |= {"inverse": codec.inverse, "low_dn": low, "high_dn": high, "step_dn": scale.step, "side_bytes": side}
     record |= {"clipped_low": int((stack < low).sum()), "clipped_high": int((stack > high).sum())}
+    if "reached" in record and record["reached"] and abs(2 * stack.size / (size + side) / codec.ratio - 1) > 0.05:
+        record |= {"reached": False, "limit": "planes"}
     return scale.levels[codes], size + side, record
 
 
@@ -284,6 +287,19 @@ def test_a_ratio_is_searched_on_the_planes_of_the_sample_alone(n):
     planes = Planes(stack)
     assert found.prepare_planes(planes, no_levels) is found
     assert planes.asked == []
+
+
+@pytest.mark.parametrize(("others", "reached"), [("alike", True), ("noisier", False)])
+def test_a_stack_unlike_its_sample_did_not_reach_the_ratio(others, reached):
+    rng, y = np.random.default_rng(3), np.arange(96)
+    smooth = 2000 + 1500 * np.sin(y / 9)[:, None] * np.cos(y / 7)
+    planes = [smooth + rng.normal(0, 300 if others == "noisier" and z % 2 else 30, (96, 96)) for z in range(16)]
+    stack = np.clip(planes, 0, 4095).astype(np.uint16)
+    codec = Jpeg2000(ratio=10).prepare(stack)
+    assert codec.search.reached  # on the planes 0, 2, ..
+    result = codec.apply(stack)
+    assert (result.record["reached"], result.record["limit"]) == (reached, "" if reached else "planes")
+    assert (abs(result.ratio / 10 - 1) <= 0.05) == reached
 
 
 def test_what_changes_nothing_is_told_from_what_does():

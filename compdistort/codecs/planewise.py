@@ -20,6 +20,7 @@ from compdistort.codecs.base import (
     check_image,
 )
 from compdistort.codecs.plane_coder import CodedPlane, PlaneCoder, code_plane
+from compdistort.codecs.ratio_search import of_whole_image
 from compdistort.io.planes import as_reader, grey_levels, groups
 
 Watch = Callable[[Image, Image], None]
@@ -238,8 +239,7 @@ class _Tally:
 
     def outcome(self) -> CodecOutcome:
         """Return size, ratio and record of all planes so far."""
-        return CodecOutcome(
-            encoded_bytes=self._bytes,
-            ratio=RAW_BYTES_PER_PIXEL * self._pixels / self._bytes,
-            record=self.coder.record(self._counts),
-        )
+        ratio, record = RAW_BYTES_PER_PIXEL * self._pixels / self._bytes, self.coder.record(self._counts)
+        if "target_ratio" in record:
+            record |= of_whole_image(ratio, record["target_ratio"], record["reached"], record["limit"])
+        return CodecOutcome(encoded_bytes=self._bytes, ratio=ratio, record=record)

@@ -34,7 +34,8 @@ class RatioSearch:
     ratio : float
         Ratio at that setting.
     reached : bool
-        Whether the ratio is within 1 % of the target, or within 5 % where the knob has no setting nearer.
+        Whether the ratio is within 1 % of the target, or within 5 % where the knob has no setting nearer. Of a stack
+        that was searched on some of its planes, see `of_whole_image`.
     limit : str
         What kept it away: ``""`` nothing, ``"step"`` the steps of the knob, ``"range"`` the end of the knob.
     encodes : int
@@ -147,6 +148,29 @@ def refuse_both(codec_id: str, knob: str, ratio: Any, setting: Any, search: Rati
             f"codec '{codec_id}' has ratio = {ratio!r} and {knob} = {setting!r}",
             f"give one of them: a wanted ratio finds its own {knob}",
         )
+
+
+def of_whole_image(ratio: float, target: float, reached: bool, limit: str) -> dict[str, Any]:
+    """Return whether a wanted ratio was reached on the whole image; a stack is searched on a few of its planes.
+
+    Parameters
+    ----------
+    ratio : float
+        Ratio of the whole image.
+    target : float
+        Wanted ratio.
+    reached, limit
+        What the search found; see `RatioSearch`.
+
+    Returns
+    -------
+    dict
+        ``reached`` and ``limit``: ``"planes"`` where the planes searched came to the ratio and the whole is farther
+        from it than `STEP_TOLERANCE`.
+    """
+    if reached and abs(ratio / target - 1) > STEP_TOLERANCE:
+        return {"reached": False, "limit": "planes"}
+    return {"reached": reached, "limit": limit}
 
 
 def _outcome(target: float, tried: dict[float, float], nearest: float) -> RatioSearch:

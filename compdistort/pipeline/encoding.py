@@ -12,6 +12,7 @@ from typing import Any
 
 from compdistort.backend.planes import PlaneReader
 from compdistort.codecs.base import RAW_BYTES_PER_PIXEL
+from compdistort.codecs.ratio_search import of_whole_image
 from compdistort.codecs.vsq.change import Change
 from compdistort.codecs.vsq.codec import Vsq
 from compdistort.codecs.vsq.container import VsqHeader, open_vsq, vsq_writer
@@ -108,9 +109,12 @@ def encode_file(
         else:
             header, change = _write(out, header, planes, threads or os.cpu_count() or 1)
     search = prepared.search
-    found = {} if search is None else {"target_ratio": search.target, "reached": search.reached, "limit": search.limit}
     told = page_header(header) if pages else header.to_dict()
-    return {**_summary(image, out, told, change), **found, "notices": list(notices)}
+    result = {**_summary(image, out, told, change), "notices": list(notices)}
+    if search is not None:
+        result["target_ratio"] = search.target
+        result |= of_whole_image(result["ratio"], search.target, search.reached, search.limit)
+    return result
 
 
 def recode_file(image: Path, out: Path, like: Path, *, threads: int = 0) -> dict[str, Any]:

@@ -3,6 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+_LIMITS = {
+    "step": "the step has no setting nearer",
+    "range": "the step can go no farther",
+    "planes": "the whole file is farther from it than the planes it was searched on",
+}
+"""By the ``limit`` of a search; see `compdistort.codecs.ratio_search`."""
+
 
 def describe_encoding(result: Mapping[str, Any]) -> str:
     """Return what was written, for people.
@@ -20,8 +27,8 @@ def describe_encoding(result: Mapping[str, Any]) -> str:
     size = " x ".join(map(str, header["shape"]))
     lines = [f"{result['output']}: {size} pixels in {result['bytes']} bytes, {result['ratio']:.2f}:1"]
     if "reached" in result:
-        told = "reached" if result["reached"] else f"not reached ({result['limit']} of the knob)"
-        lines.append(f"wanted ratio {result['target_ratio']:g}:1 on sampled planes: {told}")
+        told = "reached" if result["reached"] else f"not reached: {_LIMITS[result['limit']]}"
+        lines.append(f"wanted ratio {result['target_ratio']:g}:1: {told}")
     if measured["added_db"] is not None:
         lines.append(
             f"measured over all pixels: {measured['added_db']:.3f} dB of noise added, "

@@ -8,6 +8,7 @@ import numpy as np
 
 from compdistort.backend.base import Float64
 from compdistort.codecs import Codec, CodecResult, build_codec
+from compdistort.codecs.ratio_search import of_whole_image
 from compdistort.errors import CalibrationError, CodecRangeError, ConfigError
 from compdistort.pipeline.chain import Chain, Compressed
 from compdistort.pipeline.comparison import Reference, compare
@@ -126,16 +127,18 @@ def commit_raw(chain: Chain, reference: Reference, store: StudyStore, asked: Ask
             "point": point,
             "config": codec.get_config(),
             "description": codec.describe(),
-            "reached": _reached(codec),
+            "reached": _reached(codec, store.facts(point_key(point))["ratio"]),
         }
     store.commit(asked_key(asked), [], facts, time.monotonic() - began)
     return Placed(asked=asked, point=facts["point"], facts=store.facts(asked_key(asked)))
 
 
-def _reached(codec: Codec) -> bool:
-    """Say whether the search of a prepared codec came to the ratio asked for (True where nothing is searched)."""
+def _reached(codec: Codec, ratio: float) -> bool:
+    """Say whether a prepared codec came to the ratio asked for (True where nothing is searched)."""
     search = codec.get_config().get("search")
-    return bool(search.get("reached", True)) if isinstance(search, dict) else True
+    if not isinstance(search, dict):
+        return True
+    return bool(of_whole_image(ratio, search["target"], search["reached"], search["limit"])["reached"])
 
 
 def _commit_point(chain: Chain, reference: Reference, store: StudyStore, codec: Codec, point: str) -> None:
