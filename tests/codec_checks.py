@@ -160,6 +160,9 @@ def check_result(codec, image):
     json.dumps(result.record, allow_nan=False)
     again = codec.prepare(image).apply(image)
     np.testing.assert_array_equal(again.decoded, result.decoded)
+    restored = prepared.restored(image)
+    assert restored.dtype == result.decoded.dtype
+    np.testing.assert_array_equal(restored, result.decoded)
     assert (again.encoded_bytes, again.record) == (result.encoded_bytes, result.record)
     return result
 
@@ -171,6 +174,8 @@ def check_limits(codec, raw):
     for wrong in (raw.astype(np.uint8), raw.astype(np.int32), raw.astype(np.float32), raw.astype(">u2")):
         with pytest.raises(CodecRangeError, match=f"{name} takes uint16"):
             prepared.apply(wrong)
+        with pytest.raises(CodecRangeError, match=f"{name} takes uint16"):
+            prepared.restored(wrong)
     for wrong in (raw[0], raw[None, None], raw[:0]):
         with pytest.raises(CodecRangeError, match=f"{name} takes images and stacks"):
             prepared.apply(wrong)

@@ -373,7 +373,7 @@ def test_other_packages_must_say_how_planes_go(monkeypatch):
             return Old
 
     monkeypatch.setattr(registry, "entry_points", lambda group: [Point])
-    with pytest.raises(ConfigError, match="lacks prepare_planes, plane_coder; update the package"):
+    with pytest.raises(ConfigError, match="lacks restored, prepare_planes, plane_coder; update the package"):
         registry.find_codec("old")
 
 

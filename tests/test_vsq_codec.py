@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from compdistort.codecs import CellNoise, DecodedPlanes, Vsq, build_codec, compress_planes
+from compdistort.codecs.vsq import plane_chunks
 from compdistort.codecs.vsq.container import decode_array, encode_array
 from compdistort.codecs.vsq.noise import NoiseLaw, VarianceTable
 from compdistort.errors import CalibrationError, CodecRangeError, ConfigError
@@ -64,6 +65,18 @@ class TestEveryCodec:
             checks.check_result(fixed, np.full((24, 40), value, np.uint16))
         checks.check_result(fixed, np.array([[1234]], np.uint16))
         checks.check_result(fixed, np.arange(65536, dtype=np.uint16).reshape(256, 256))
+
+    def test_replicates_need_no_codestream(self, codec, raw, monkeypatch):
+        stack = np.stack([raw[:70, :80], raw[70:140, :80]])
+        for each in (codec, replace(codec, seed=5)):
+            prepared = each.prepare(stack)
+            decoded = prepared.apply(stack).decoded
+            with monkeypatch.context() as without:
+                without.setattr(plane_chunks, "encode_chunk", None)
+                found = prepared.restored(stack)
+            assert found.dtype == decoded.dtype
+            np.testing.assert_array_equal(found, decoded)
+            assert (decoded != stack).any()
 
     def test_limits(self, codec, raw):
         checks.check_limits(codec, raw[:70, :80])

@@ -99,6 +99,10 @@ class Codec(Protocol):
         """Encode, decode and check an image, and bring it back to the raw scale."""
         ...
 
+    def restored(self, image: Image) -> Image:
+        """Return what `apply` decodes the image to; where a codestream is not needed for that, none is made."""
+        ...
+
     def prepare_planes(self, planes: PlaneReader, levels: Levels) -> Self:
         """Return what `prepare` returns of the whole volume; ConfigError where planes are coded together."""
         ...
@@ -152,6 +156,10 @@ class ConfigCodec:
     def with_sensor(self, sensor: SensorModel) -> Self:
         """Return the codec itself: it needs nothing of the sensor."""
         return self
+
+    def restored(self: Codec, image: Image) -> Image:
+        """Return what `apply` decodes the image to."""
+        return self.apply(image).decoded
 
     def prepare_planes(self, planes: PlaneReader, levels: Levels) -> Self:
         """Refuse a volume that is not in memory, unless the codec says how it codes every plane by itself.

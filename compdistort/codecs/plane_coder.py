@@ -50,6 +50,9 @@ class PlaneCoder:
         Record of the image, from the sums of `CodedPlane.counts`.
     lossless : bool
         Promises equality to the bit.
+    restore : callable or None
+        Returns what `code` decodes a plane to, without a codestream: of codecs that code without loss what they have
+        quantised. A study takes its replicates this way. None: only the codestream tells.
     """
 
     dtype: np.dtype[Any]
@@ -57,6 +60,7 @@ class PlaneCoder:
     side_bytes: int
     record: Callable[[Mapping[str, int]], dict[str, Any]]
     lossless: bool = False
+    restore: Callable[[Image, int], Image] | None = None
 
 
 def code_plane(codec_id: str, coder: PlaneCoder, plane: Image, number: int) -> CodedPlane:
@@ -83,7 +87,35 @@ def code_plane(codec_id: str, coder: PlaneCoder, plane: Image, number: int) -> C
         If shape, type, range or (where promised) equality do not hold.
     """
     coded = coder.code(plane, number)
-    decoded = coded.decoded
+    _check(codec_id, coder, plane, coded.decoded)
+    return coded
+
+
+def restore_plane(codec_id: str, coder: PlaneCoder, plane: Image, number: int) -> Image:
+    """Return what a plane is decoded to, without a codestream where the codec needs none; checked as by `code_plane`.
+
+    Parameters
+    ----------
+    codec_id, coder, plane, number
+        As of `code_plane`.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns), uint16 or float32
+        DN.
+
+    Raises
+    ------
+    CodecRangeError
+        As of `code_plane`.
+    """
+    decoded = coder.code(plane, number).decoded if coder.restore is None else coder.restore(plane, number)
+    _check(codec_id, coder, plane, decoded)
+    return decoded
+
+
+def _check(codec_id: str, coder: PlaneCoder, plane: Image, decoded: Image) -> None:
+    """Refuse a decoded plane of another shape, type or range, and one that is not what was promised."""
     if decoded.shape != plane.shape or decoded.dtype != coder.dtype or coder.dtype not in (np.uint16, np.float32):
         raise CodecRangeError(
             f"codec '{codec_id}' decoded {decoded.dtype} of shape {decoded.shape} from shape {plane.shape}", _REPORT
@@ -94,4 +126,3 @@ def code_plane(codec_id: str, coder: PlaneCoder, plane: Image, number: int) -> C
         )
     if coder.lossless and not np.array_equal(decoded, plane):
         raise CodecRangeError(f"codec '{codec_id}' is called lossless but changed the image", _REPORT)
-    return coded

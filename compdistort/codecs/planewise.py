@@ -19,7 +19,7 @@ from compdistort.codecs.base import (
     Levels,
     check_image,
 )
-from compdistort.codecs.plane_coder import CodedPlane, PlaneCoder, code_plane
+from compdistort.codecs.plane_coder import CodedPlane, PlaneCoder, code_plane, restore_plane
 from compdistort.codecs.ratio_search import of_whole_image
 from compdistort.io.planes import as_reader, grey_levels, groups
 
@@ -97,10 +97,7 @@ class DecodedPlanes:
         CodecRangeError
             If what comes back is not of the right shape, type or range.
         """
-        decoded: NDArray[Any] = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        for number, plane in enumerate(each_plane(self._planes, start, stop), start):
-            decoded[number - start] = code_plane(self._codec_id, self._coder, plane, number).decoded
-        return decoded
+        return _restored(self._codec_id, self._coder, self._planes, start, stop)
 
 
 def compress_planes(codec: Codec, planes: PlaneReader, levels: Levels, watch: Watch | None = None) -> CodecOutcome:
@@ -221,6 +218,21 @@ class PlanewiseCodec(ConfigCodec):
             ratio=outcome.ratio,
             record=outcome.record,
         )
+
+    def restored(self, image: Image) -> Image:
+        """Return what `apply` decodes the image to; where a codestream is not needed for that, none is made."""
+        check_image(self.codec_id, image)
+        planes = as_reader(image)
+        coder = self.plane_coder(planes, partial(grey_levels, image))
+        return _restored(self.codec_id, coder, planes, 0, planes.shape[0]).reshape(image.shape)
+
+
+def _restored(codec_id: str, coder: PlaneCoder, planes: PlaneReader, start: int, stop: int) -> Image:
+    """Return planes as they are decoded, of shape (stop - start, rows, columns)."""
+    decoded: NDArray[Any] = np.empty((stop - start, *planes.shape[1:]), coder.dtype)
+    for number, plane in enumerate(each_plane(planes, start, stop), start):
+        decoded[number - start] = restore_plane(codec_id, coder, plane, number)
+    return decoded
 
 
 class _Tally:

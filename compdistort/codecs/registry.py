@@ -78,6 +78,7 @@ _MEMBERS = (
     "with_sensor",
     "prepare",
     "apply",
+    "restored",
     "prepare_planes",
     "plane_coder",
     "describe",

@@ -149,7 +149,7 @@ class Chain:
 
     def decode(self, codec: Codec, image: Any) -> Any | None:
         """Return what is seen of an image through a codec, as `find` takes it; None where the codec changes nothing."""
-        decoded = codec.apply(image).decoded
+        decoded = codec.restored(image)
         if decoded.dtype == image.dtype and np.array_equal(decoded, image):
             return None
         return self.backend.to_device(self._seen(decoded).image)

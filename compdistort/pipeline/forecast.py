@@ -104,7 +104,7 @@ def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
         if codec.raw_alone:  # no replicate goes through it
             continue
         began = time.monotonic()
-        decoded = codec.apply(recorded).decoded
+        decoded = codec.restored(recorded)
         seconds += time.monotonic() - began
         runs += not np.array_equal(decoded, recorded)
     scale = chain.seen.size / crop.size

@@ -66,7 +66,7 @@ class PointJob:
         image = chain.for_codecs(chain.replicate(index))
         if streams(chain):
             return _streamed(chain, reference, chain.decode(self.codec, image))
-        decoded = self.codec.apply(image).decoded
+        decoded = self.codec.restored(image)
         digest = array_digest(decoded)
         same = RAW if digest == array_digest(image) else self.known.get(index, {}).get(digest)
         if same is not None:

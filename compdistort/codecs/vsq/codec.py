@@ -36,7 +36,7 @@ from compdistort.codecs.vsq.limits import (
     is_real,
     largest_step,
 )
-from compdistort.codecs.vsq.plane_chunks import code_chunks, side_bytes
+from compdistort.codecs.vsq.plane_chunks import code_chunks, restore_chunks, side_bytes
 from compdistort.codecs.vsq.quantiser import Quantiser
 from compdistort.codecs.vsq.tiles import CONTENT, DEFAULT_TILE
 from compdistort.codecs.word_link import WordLink
@@ -216,6 +216,7 @@ class Vsq(LawCodec):
             code=lambda plane, number: code_chunks(quantiser, settings, plane, number, self.output),
             side_bytes=side,
             record=lambda counts: {**head, "saturated": counts.get("saturated", 0), "side_bytes": side},
+            restore=lambda plane, number: restore_chunks(quantiser, settings, plane, number, self.output),
         )
 
     def describe(self) -> str:
