@@ -31,6 +31,10 @@ def markdown(found):
         "",
         *_image_table(first),
     ]
+    coders = {name: rates for name, rates in found["index_coders"].items() if rates}
+    if coders:
+        told = "; ".join(f"`{name}` {rates['in']:.1f} in, {rates['out']:.1f} out" for name, rates in coders.items())
+        parts += ["", f"The coders of VSQ's indices alone, Mpx/s: {told}."]
     if len(names) > 1:
         parts += ["", "**All images**: ratio, and added noise in dB", "", *_all_table(rows, names)]
     parts += [f"\nRefused on {row['image']}: {row['codec']}: {row['refused']}" for row in rows if "refused" in row]

@@ -63,16 +63,19 @@ def main(arguments=None):
     from cpu_machine import facts
 
     began, machine = time.monotonic(), facts()
-    rows, failures = [], []
+    rows, failures, coders = [], [], {}
+    rounds = 0 if options.smoke else 1 if options.quick else 5
     for image in _images(options):
         print(f"{image.name}: {image.raw.shape}", file=sys.stderr, flush=True)
+        coders = coders or _index_coders(image, rounds)
         for config in _codecs(options):
-            row = _row(image, config, rounds=0 if options.smoke else 1 if options.quick else 5)
+            row = _row(image, config, rounds)
             rows.append(row)
             print(f"  {row_words(row)}", file=sys.stderr, flush=True)
             failures += [f"{image.name}, {row['codec']}: {row['wrong']}"] if row.get("wrong") else []
     found = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "ratio": RATIO, "rows": rows,
+        "index_coders": coders,
         "mode": "smoke" if options.smoke else "quick" if options.quick else "full",
         "seconds": round(time.monotonic() - began, 1), "failures": failures,
     }  # fmt: skip
@@ -150,16 +153,45 @@ def _speed(codec, raw, decoded, rounds):
     streams = encode()
     if not np.array_equal(decode(streams), decoded):
         return {"wrong": "the timed calls give other pixels than a study gets"}
-    told = {}
-    for name, call in (("encode_mb_s", encode), ("decode_mb_s", lambda: decode(streams))):
-        seconds = []
-        for _ in range(rounds):
-            began = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - began)
-        if seconds:
-            told[name] = raw.nbytes / 1e6 / float(np.median(seconds))
-    return told
+    calls = {"encode_mb_s": encode, "decode_mb_s": lambda: decode(streams)}
+    return {name: raw.nbytes / 1e6 / _seconds(call, rounds) for name, call in calls.items() if rounds}
+
+
+def _seconds(call, rounds):
+    """Return the median time of a call."""
+    import numpy as np
+
+    seconds = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds))
+
+
+def _index_coders(image, rounds):
+    """Return Mpx/s of the coders of VSQ's indices alone, on the first plane at a step of 2; no time in a smoke run."""
+    from functools import partial
+
+    import numpy as np
+
+    from compdistort.codecs import build_codec
+    from compdistort.codecs.vsq.index_coder import decode_indices, encode_indices
+    from compdistort.io.planes import grey_levels
+
+    plane = np.ascontiguousarray(image.raw.reshape(-1, *image.raw.shape[-2:])[0])
+    config = {"id": "vsq", "step": 2.0, "allow_estimated": True}
+    codec = build_codec(config).with_sensor(image.sensor).prepare(plane)
+    cells, found = codec.quantiser(partial(grey_levels, plane)), {}
+    indices, dither = cells.quantise(plane, 1, 0), cells.dither_of(plane.shape, 1, 0)
+    for backend in ("jxl", "jpegls", "dither-aware"):
+        stream = encode_indices(indices, cells.saturated, dither, backend, codec.effort)
+        back = partial(decode_indices, stream, plane.shape, cells.saturated, dither, backend)
+        if not np.array_equal(back(), indices):
+            raise RuntimeError(f"{backend} did not give the indices back")
+        calls = {"in": partial(encode_indices, indices, cells.saturated, dither, backend, codec.effort), "out": back}
+        found[backend] = {way: plane.size / 1e6 / _seconds(call, rounds) for way, call in calls.items() if rounds}
+    return found
 
 
 def _calls(codec, raw):

@@ -305,10 +305,11 @@ class Stages:
         for variant in ("float", "uint8"):
             grown = self.grown(HARD, variant)
             case = {"scene": scene, "grown": grown, "threads": 1, "smallest": self.sizes.growth[0]}
-            with own_worker("memory", self.kept(f"memory_{variant}", case)) as worker:
-                for side in self.sizes.growth:
+            path = self.kept(f"memory_{variant}", case)
+            for side in self.sizes.growth:  # each in a process of its own: memory that one leaves would hide the next's
+                with own_worker("memory", path) as worker:
                     answer = worker.ask(side=side, rounds=min(self.sizes.rounds, 5 if side <= 128 else 2))
-                    self._grew(side, variant, answer)
+                self._grew(side, variant, answer)
 
     def _grew(self, side, variant, answer):
         row = {"side": side, "forest": variant, "voxels": side**3, "rounds": len(answer["seconds"])}

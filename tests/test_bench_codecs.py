@@ -61,6 +61,9 @@ def test_the_tables_are_made_from_the_json(smoke):
     refused = {"image": "fluor", "codec": "sz3", "config": {"id": "sz3"}, "refused": "not today"}
     told = codec_report.markdown({**found, "rows": [missed, refused]})
     assert "| identity | 1.00* |" in told
+    assert found["index_coders"] == {"jxl": {}, "jpegls": {}, "dither-aware": {}}
+    timed = codec_report.markdown({**found, "index_coders": {"dither-aware": {"in": 5.54, "out": 9}}})
+    assert "alone, Mpx/s: `dither-aware` 5.5 in, 9.0 out." in timed
     assert "Refused on fluor: sz3: not today" in told
     assert codec_report.row_words(refused) == "sz3: refused: not today"
 
