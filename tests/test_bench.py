@@ -75,6 +75,7 @@ def _smoke(tmp_path, *stages):
     return found, path
 
 
+@pytest.mark.slow
 def test_smoke_of_some_stages_keeps_no_time(tmp_path):
     found, path = _smoke(tmp_path, "noise", "table")
     assert found["mode"] == "smoke, 2 of 12 stages"

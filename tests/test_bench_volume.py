@@ -26,6 +26,7 @@ def smoke(tmp_path_factory):
     return json.loads(path.read_text()), done.stdout
 
 
+@pytest.mark.slow
 def test_every_size_is_measured_in_a_process_of_its_own(smoke):
     found, printed = smoke
     assert [row["shape"] for row in found["rows"]] == [[14, 32, 40], [30, 48, 64]]
@@ -70,6 +71,7 @@ def test_planes_come_forwards_and_backwards(tmp_path):
     np.testing.assert_array_equal(volume.cut(block), block[:, 1:5, 3:5])
 
 
+@pytest.mark.slow
 def test_the_readme_block_is_made_from_the_json(smoke):
     found, printed = smoke
     block = volume_scale.markdown(found)

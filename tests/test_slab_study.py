@@ -97,7 +97,7 @@ def _labels(store):
     return (paint(objects.runs) if hasattr(objects, "runs") else objects.labels).tobytes()
 
 
-@pytest.mark.parametrize(("slab", "threads"), [(1, 1), (7, 2), pytest.param(20, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("slab", "threads"), [(7, 2), *(pytest.param(n, 1, marks=pytest.mark.slow) for n in (1, 20))])
 def test_slabs_and_threads_leave_no_trace(slab, threads, inputs, in_memory, tmp_path):
     """20 planes in 20, 3 and 1 slabs: labels, tables, sums, codecs, operator scores, report are those of memory."""
     found = _run(inputs, tmp_path / "b.cdist", f"compute.slab={slab}", f"compute.threads={threads}")
@@ -150,7 +150,7 @@ def test_a_killed_study_of_a_volume_on_disk_resumes_to_the_same_results(key, inp
     assert _results(folder) == _results(in_memory.folder)
 
 
-@pytest.mark.parametrize("damage", ["vanished", "replaced"])
+@pytest.mark.parametrize("damage", [pytest.param("vanished", marks=pytest.mark.slow), "replaced"])
 def test_nothing_is_committed_of_a_volume_that_changes_meanwhile(damage, inputs, in_memory, tmp_path, monkeypatch):
     """A chunk that is gone reads as zeros, and another one as what it is: neither is an error of the format."""
     path = tmp_path / "raw.zarr"

@@ -158,6 +158,7 @@ def test_a_stopped_study_goes_on_without_a_second_search(files, finished, tmp_pa
     assert digests(folder) == digests(finished.folder)
 
 
+@pytest.mark.slow
 def test_a_killed_study_resumes_to_the_same_bytes(files, finished, tmp_path):
     folder = tmp_path / "f.cdist"
     command = [sys.executable, "-m", "compdistort", "run", str(files / "study.toml"), "-o", str(folder)]

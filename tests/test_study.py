@@ -77,6 +77,7 @@ def test_two_threads_and_other_blocks_give_the_same_bytes(inputs, finished, tmp_
     assert _bytes_of_results(other.folder) == _bytes_of_results(finished.folder)
 
 
+@pytest.mark.slow
 def test_block_size_does_not_change_the_scores(inputs, finished, tmp_path):
     other = _run(inputs, tmp_path / "c.cdist", "compute.block=5")
     assert (other.folder / "report/report.json").read_bytes() == (finished.folder / "report/report.json").read_bytes()
@@ -124,7 +125,7 @@ class _StopAfter(Silence):
             self._flag.set("the test")
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2)), 5])
 def test_stopped_study_resumes_to_the_same_bytes(inputs, finished, tmp_path, count):
     flag = StopFlag()
     with pytest.raises(InterruptedStudyError, match="compdistort resume"):
