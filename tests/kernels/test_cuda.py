@@ -1,5 +1,6 @@
 """Threads that share one device: turns, memory, what stays on it, and what its errors are called."""
 
+import gc
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -103,7 +104,18 @@ def test_work_that_runs_out_of_memory_is_done_again_when_the_others_are_out(cuda
     assert cuda.cp.get_default_memory_pool().freed == 1
 
 
-def test_a_turn_that_ran_out_of_memory_holds_none_when_it_ends(cuda, monkeypatch):
+@pytest.fixture
+def uncollected():
+    """No garbage is collected: what is not freed at once stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("in_slabs", [True, False])
+def test_a_turn_that_ran_out_of_memory_holds_none_when_it_ends(cuda, monkeypatch, in_slabs):
     """Who waits to be alone goes in at that moment."""
     free, sizes, leave = [], [600, 100], cuda._turnstile._leave
     monkeypatch.setattr(cuda._turnstile, "_leave", lambda: free.append(cuda.free_bytes()) or leave())
@@ -114,11 +126,31 @@ def test_a_turn_that_ran_out_of_memory_holds_none_when_it_ends(cuda, monkeypatch
 
     def work():
         kept = cuda.empty((200,), np.uint8)
-        cuda.in_slabs(1, 1, slab)
+        if in_slabs:
+            cuda.in_slabs(1, 1, slab)
+        else:
+            slab(0, 1)
         return kept.nbytes
 
     assert cuda.in_turn(work) == 200
     assert (free, sizes) == ([1000, 1000], [])
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("voter", VOTERS)
+def test_an_image_that_does_not_fit_leaves_no_garbage_on_the_device(voter):
+    """Whichever of its steps runs out of memory."""
+    image, bank, forest, _ = image_case("2d")
+    garbage = {}
+    for total in range(8000, 20001, 4000):
+        engine = open_engine("plain", voter=voter, total=total)
+        on_device = engine.to_device(np.tile(image, (2, 3)))
+        with pytest.raises(DeviceMemoryError):
+            engine.image_objects(on_device, bank, forest, RULE)
+        free = engine.cuda.free_bytes()
+        gc.collect()
+        garbage[total] = engine.cuda.free_bytes() - free
+    assert set(garbage.values()) == {0}, garbage
 
 
 def test_fewer_threads_are_the_remedy_where_there_were_several(cuda):

@@ -123,13 +123,15 @@ class Cuda:
         DeviceMemoryError, DeviceFailedError, KernelCompileError
             What CuPy's own exceptions mean.
         """
-        with (
-            self._translated(),
-            self.cp.cuda.Device(self.device),
-            self._memo.using(),
-            self._stream("kernels") as stream,
-        ):
-            yield stream
+        try:
+            with self.cp.cuda.Device(self.device), self._memo.using(), self._stream("kernels") as stream:
+                yield stream
+        except Exception as error:
+            # From Python 3.12 on, the frame of a generator keeps the frame that threw the error into it, and that keeps
+            # the error. Were this frame in the error's own traceback, too, all of them, with every array that the work
+            # held, would stay until garbage is collected. The traceback of what is raised instead has it.
+            self._translate(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
+            raise
 
     def copy_stream(self) -> Any:
         """Return this thread's stream for copies beside its kernels; inside `here` only."""
@@ -228,23 +230,19 @@ class Cuda:
             else:
                 start = stop
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            if self._out_of_memory(error) and not isinstance(error, DeviceMemoryError):
-                raise self._memory_error(error) from error
-            if self._status(error) in LOST:
-                raise DeviceFailedError(
-                    f"device {self.device} failed: {error}", "start again; if it happens again, use --device cpu"
-                ) from error
-            if self._status(error) in NOT_LOADED:
-                raise KernelCompileError(
-                    f"device {self.device} cannot load a kernel: {error}",
-                    f"delete {cache_folder()} and start again; if it happens again, report it and use --device cpu",
-                ) from error
-            raise
+    def _translate(self, error: Exception) -> None:
+        """Raise what one of CuPy's own exceptions means; do nothing about any other."""
+        if self._out_of_memory(error) and not isinstance(error, DeviceMemoryError):
+            raise self._memory_error(error) from error
+        if self._status(error) in LOST:
+            raise DeviceFailedError(
+                f"device {self.device} failed: {error}", "start again; if it happens again, use --device cpu"
+            ) from error
+        if self._status(error) in NOT_LOADED:
+            raise KernelCompileError(
+                f"device {self.device} cannot load a kernel: {error}",
+                f"delete {cache_folder()} and start again; if it happens again, report it and use --device cpu",
+            ) from error
 
     def _memory_error(self, error: Exception) -> DeviceMemoryError:
         fewer = "use fewer --threads, " if self._turnstile.most > 1 else ""
