@@ -1,22 +1,23 @@
 """Times the CPU engine beside its peers: ``python bench/cpu.py [--quick] [--only STAGE ...] [--add JSON ...]``.
 
 Every stage first proves its results: a wrong bit has no speed. All contenders of a row run in turns, in one process
-where they can. The result file is written after every stage; ``--add`` takes over the stages that earlier results of
-the same machine and code hold, so that a run which was broken off goes on, and stages may run where it is quiet.
+where they can. A file ``.part`` is written after every stage, the result at the end; ``--add`` takes over the stages
+that earlier results of the same machine and code hold, so that a run which was broken off goes on, and stages may run
+where it is quiet.
 ``--readme`` measures nothing and writes the tables of the newest result into README.md.
 
 Exit codes: 0 all results right and all floors reached, 1 not, 2 usage.
 """
 
 import os
+import sys
 
-# One thread each, the peers too: set before NumPy is imported.
-for _library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
+# One thread each, the peers too: set before NumPy is imported; where it is already, this is not the program.
+for _library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR") if "numpy" not in sys.modules else ():
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 import argparse  # noqa: E402
 import json  # noqa: E402
-import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
 from datetime import UTC, datetime  # noqa: E402
@@ -26,6 +27,9 @@ BENCH = Path(__file__).resolve().parent
 sys.path[:0] = [str(BENCH), str(BENCH.parent)]
 
 from readme_block import RESULTS, write_readme  # noqa: E402
+
+SAME = ("processor", "cores", "flags", "sources", "versions")
+"""What stages must have in common to stand in one table."""
 
 
 def _parser():
@@ -47,9 +51,15 @@ def main(arguments=None):
 
         return write_readme("cpu", markdown)
     # Compiled networks are kept by content: a folder of its own makes the seconds of compiling true.
+    before = os.environ.get("COMPDISTORT_CACHE")
     with tempfile.TemporaryDirectory(prefix="bench-cpu-") as folder:
         os.environ["COMPDISTORT_CACHE"] = str(Path(folder) / "cache")
-        return _measure(parser, options, Path(folder))
+        try:
+            return _measure(parser, options, Path(folder))
+        finally:
+            del os.environ["COMPDISTORT_CACHE"]
+            if before is not None:
+                os.environ["COMPDISTORT_CACHE"] = before
 
 
 def _measure(parser, options, folder):
@@ -64,17 +74,20 @@ def _measure(parser, options, folder):
     parts, machine = _taken_over(parser, options.add, mode, left)
     path = options.output
     if path is None and mode == "full" and (options.add or not options.only):
-        path = RESULTS / file_name(machine)
+        path = (RESULTS / file_name(machine)).with_suffix(".part")
     stages = Stages(not options.smoke, lambda words: print(words, file=sys.stderr, flush=True), sizes, folder)
     for name in left(parts):
         parts[name] = _stage(stages, name)
         _write(path, _document(parts, mode, machine))
     found = _document(parts, mode, machine)
+    if found["mode"] == "full" and options.output is None:
+        path.unlink(missing_ok=True)
+        path = path.with_suffix(".json")
     _write(path, found)
     _tell(found, path)
-    if options.smoke or options.only:
-        return 1 if joined(parts, "failures") else 0
-    return 0 if is_met(found) else 1
+    if found["mode"] == mode and not options.smoke:
+        return 0 if is_met(found) else 1
+    return 1 if joined(parts, "failures") else 0
 
 
 def _stage(stages, name):
@@ -116,26 +129,42 @@ def _document(parts, mode, machine):
 
     parts = {name: parts[name] for name in STAGES if name in parts}
     whole = mode if len(parts) == len(STAGES) else f"{mode}, {len(parts)} of {len(STAGES)} stages"
-    return document(parts, {"date": _now(), "mode": whole, "machine": machine})
+    newest = max(part["date"] for part in parts.values())
+    return document(parts, {"date": newest, "mode": whole, "machine": machine})
 
 
 def _taken_over(parser, paths, mode, runs):
     """Return the stages of earlier results and their machine; a mixture of machines, code or modes is refused.
 
-    Where a stage `runs` here too, they must be of this machine: `runs` takes the stages taken over and returns whether.
+    Stages that failed are not taken over, and of two files with the same stage one is refused. Where a stage `runs`
+    here too, all must be of this machine: `runs` takes the stages taken over and returns whether.
     """
     from cpu_machine import facts
 
-    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
-    parts = {name: part for _, each in found for name, part in each["parts"].items()}
-    machine = facts() if runs(parts) else found[0][1]["machine"]
-    for path, each in found:
-        for name in ("processor", "cores", "flags", "sources", "versions"):
+    found, parts = [_earlier(parser, path, mode) for path in paths], {}
+    for path, each in zip(paths, found, strict=True):
+        taken = {name: part for name, part in each["parts"].items() if not part["failures"]}
+        if twice := sorted(parts.keys() & taken):
+            parser.error(f"{path} has the stage {twice[0]} of another file; leave one of them out")
+        parts |= taken
+    machine = facts() if runs(parts) or not found else found[0]["machine"]
+    for path, each in zip(paths, found, strict=True):
+        for name in SAME:
             if each["machine"][name] != machine[name]:
                 parser.error(f"{path}: its {name} is {each['machine'][name]}, not {machine[name]}")
-        if each["mode"].partition(",")[0] != mode:
-            parser.error(f"{path} is of the mode {each['mode']}, this run is {mode}")
     return parts, machine
+
+
+def _earlier(parser, path, mode):
+    """Return an earlier result; what is none, or of another mode, is refused."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        known = found["mode"], found["parts"], *(found["machine"][name] for name in SAME)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        parser.error(f"{path} is no result of this benchmark ({error!r}); give a file that it wrote")
+    if known[0].partition(",")[0] != mode:
+        parser.error(f"{path} is of the mode {known[0]}, this run is {mode}")
+    return found
 
 
 def _write(path, found):

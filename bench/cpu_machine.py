@@ -85,11 +85,10 @@ def _versions():
 
 
 def _sources():
-    """Return a hash of all modules of the package: what the code was, whatever its commit."""
-    package = Path(__file__).resolve().parents[1] / "compdistort"
-    found = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        found.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    """Return a hash of all modules of the package and of this benchmark: what the code was, whatever its commit."""
+    root, found = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for path in sorted([*(root / "compdistort").rglob("*.py"), *(root / "bench").glob("cpu*.py")]):
+        found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()
 
 

@@ -188,7 +188,8 @@ class Stages:
             self.bench.compare(
                 f"replicate {where}, {name}", found[variant], peer, "NumPy + SciPy + scikit-learn", target=key
             )
-        self._stages_of(recipe, scene, chain)
+        if "float" in variants:
+            self._stages_of(recipe, scene, chain)
 
     def _stages_of(self, recipe, scene, chain):
         """Keep the single steps of both sides: where the time goes."""

@@ -215,16 +215,44 @@ def test_stages_of_an_earlier_result_are_taken_over(tmp_path, capsys, monkeypatc
     assert list(whole["parts"]) == ["noise", "table"]
     assert whole["parts"]["table"] == half["parts"]["table"]
     assert (half["mode"], whole["mode"]) == ("smoke, 1 of 2 stages", "smoke")
+    assert "has the stage table of another file" in _cpu_main(capsys, "--smoke", "--add", both, first)[1]
     half["machine"]["versions"]["numpy"] = "1.0"
+    half["parts"] = {}
     first.write_text(json.dumps(half))
-    for others in ((), (both,)):  # a stage is to be run here; none is
+    for others in ((), (both,)):  # stages are to be run here; none is
         code, said = _cpu_main(capsys, "--smoke", "--add", *others, first)
         assert code == 2
         assert "its versions is" in said
-    half["parts"] |= whole["parts"]
+    half["parts"] = whole["parts"]
     first.write_text(json.dumps(half))
     assert _cpu_main(capsys, "--smoke", "--add", first, "--output", both)[0] == 0  # all of another machine
     assert json.loads(both.read_text())["machine"]["versions"]["numpy"] == "1.0"
+    first.write_text("no result")
+    code, said = _cpu_main(capsys, "--smoke", "--add", first)
+    assert (code, "is no result of this benchmark" in said) == (2, True)
+
+
+def test_a_full_result_is_not_lost_to_a_run_that_is_broken_off(tmp_path, monkeypatch):
+    def noise(_stages, name):
+        if name == "table":
+            raise KeyboardInterrupt
+        return part(Bench(say=lambda _: None), {"date": "2026-01-02"})
+
+    monkeypatch.setattr(cpu_stages, "STAGES", {"noise": None, "table": None})
+    monkeypatch.setattr(cpu, "RESULTS", tmp_path)
+    monkeypatch.setattr(cpu, "_stage", noise)
+    cache = os.environ.get("COMPDISTORT_CACHE")
+    with pytest.raises(KeyboardInterrupt):
+        cpu.main([])
+    assert os.environ.get("COMPDISTORT_CACHE") == cache
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".part"
+    monkeypatch.setattr(cpu, "_stage", lambda *_: part(Bench(say=lambda _: None), {"date": "2026-01-03"}))
+    monkeypatch.setattr(cpu, "write_readme", lambda *_: 0)
+    assert cpu.main(["--add", str(left)]) == 1  # whole, and no floor was measured
+    (whole,) = tmp_path.iterdir()
+    assert whole.suffix == ".json"
+    assert json.loads(whole.read_text())["date"] == "2026-01-03"
 
 
 def test_slow_compiling_is_missed():
@@ -232,6 +260,10 @@ def test_slow_compiling_is_missed():
     size = {"trees": 100, "inner_nodes": 9, "distinct_thresholds": 9, "visits_per_pixel": 9}
     bench.compiled("hard, uint8", 11.0, size, kind="uint8", limited=True)
     bench.compiled("hard, float", 11.0, size, kind="none", limited=True)
+    again = Bench(say=lambda _: None)
+    again.compiled("hard, uint8", 9.0, size, kind="uint8", limited=True)
+    twice = document({"one": part(bench, {}), "two": part(again, {})}, ABOUT)["verdicts"]
+    assert twice["compiling hard, uint8"] == MISSED
     verdicts = _found(bench)["verdicts"]
     assert (verdicts["compiling hard, uint8"], verdicts["compiling hard, float"]) == (MISSED, PASSED)
 

@@ -68,6 +68,12 @@ def test_the_tables_are_made_from_the_json(smoke):
     assert codec_report.row_words(refused) == "sz3: refused: not today"
 
 
+def test_committed_results_say_what_was_not_reached():
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (BENCH / "results").glob("codecs_*.json")]
+    rows = [row for each in found for row in each["rows"] if "ratio" in row["config"] and "ratio" in row]
+    assert [row for row in rows if row["reached"] and abs(row["ratio"] / row["config"]["ratio"] - 1) > 0.05] == []
+
+
 def test_wrong_pixels_have_no_speed(program):
     raw = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
     for codec in (BitDepth(), Jpeg(quality=80)):

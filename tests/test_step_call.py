@@ -264,7 +264,6 @@ def test_a_study_with_code_resumes_only_when_allowed_and_with_the_same_code(file
     assert facts["steps"][0]["settings"] == {"id": "call", "function": "user_steps:halve", "settings": {"by": 3}}
 
 
-@pytest.mark.slow
 def test_spawned_workers_run_the_function_too(files, tmp_path, monkeypatch):
     one = run_scan(files, tmp_path / "one.cdist", allow_code=True)
     for each in (study, forecast, study_memory, inputs):

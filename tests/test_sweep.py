@@ -357,9 +357,6 @@ class Picky(Identity):
             raise CodecRangeError("codec 'picky' does not like this image", "give another")
         return super().apply(image)
 
-    def restored(self, image):
-        return self.apply(image).decoded
-
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_codec_that_refuses_the_image_or_a_replicate_is_named_and_the_others_go_on(

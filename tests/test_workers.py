@@ -107,7 +107,6 @@ def cuda_workers(monkeypatch, tmp_path):
     forget()
 
 
-@pytest.mark.slow
 def test_two_workers_on_the_cuda_engine_give_the_bytes_of_one_cpu_engine(files, tmp_path, cuda_workers):
     """A worker of device 1 works on device 1 and never touches device 0, and it starts without engines."""
     _run_two(files, tmp_path / "cpu.cdist", "compute.device=cpu")
@@ -206,8 +205,7 @@ def _group_is_gone(group, seconds):
     return False
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_to_all_processes_is_the_parents_to_judge(files, tmp_path, number):
     """As a terminal's Ctrl-C or a batch system does it: the whole group is told."""
     with _started(files, tmp_path) as process:

@@ -83,10 +83,6 @@ class ArrayCodec(PlanewiseCodec, ABC):
             record=coder.record(coded.counts),
         )
 
-    def restored(self, image: Image) -> Image:
-        """Return what `apply` decodes the image to."""
-        return self.apply(image).decoded if self.together else super().restored(image)
-
     def plane_coder(self, planes: PlaneReader, levels: Levels) -> PlaneCoder:
         """Return the way of the planes: through the link, encoded, decoded, and back.
 

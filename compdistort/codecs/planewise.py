@@ -157,7 +157,7 @@ def changes(codec: Codec, planes: PlaneReader, levels: Levels) -> bool:
     if coder.dtype != planes.dtype:
         return True
     return any(
-        not np.array_equal(code_plane(codec.codec_id, coder, plane, number).decoded, plane)
+        not np.array_equal(restore_plane(codec.codec_id, coder, plane, number), plane)
         for number, plane in enumerate(each_plane(planes))
     )
 
@@ -221,6 +221,8 @@ class PlanewiseCodec(ConfigCodec):
 
     def restored(self, image: Image) -> Image:
         """Return what `apply` decodes the image to; where a codestream is not needed for that, none is made."""
+        if type(self).apply is not PlanewiseCodec.apply:  # a codec with a way of its own
+            return self.apply(image).decoded
         check_image(self.codec_id, image)
         planes = as_reader(image)
         coder = self.plane_coder(planes, partial(grey_levels, image))
@@ -253,5 +255,6 @@ class _Tally:
         """Return size, ratio and record of all planes so far."""
         ratio, record = RAW_BYTES_PER_PIXEL * self._pixels / self._bytes, self.coder.record(self._counts)
         if "target_ratio" in record:
-            record |= of_whole_image(ratio, record["target_ratio"], record["reached"], record["limit"])
+            told = record.get("reached", True), record.get("limit", "")
+            record = record | of_whole_image(ratio, record["target_ratio"], *told)
         return CodecOutcome(encoded_bytes=self._bytes, ratio=ratio, record=record)

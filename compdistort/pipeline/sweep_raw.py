@@ -138,7 +138,8 @@ def _reached(codec: Codec, ratio: float) -> bool:
     search = codec.get_config().get("search")
     if not isinstance(search, dict):
         return True
-    return bool(of_whole_image(ratio, search["target"], search["reached"], search["limit"])["reached"])
+    reached = bool(search.get("reached", True))
+    return reached and bool(of_whole_image(ratio, search.get("target", ratio), reached, "")["reached"])
 
 
 def _commit_point(chain: Chain, reference: Reference, store: StudyStore, codec: Codec, point: str) -> None:
