@@ -161,9 +161,8 @@ def _start(inputs, folder):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize(
-    ("number", "code"), [pytest.param(signal.SIGINT, 5, marks=pytest.mark.slow), (signal.SIGKILL, -signal.SIGKILL)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 5), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_killed_or_interrupted_process_goes_on_to_the_same_numbers(inputs, numbers, tmp_path, number, code):
     folder = tmp_path / "a.sweep"
     with _start(inputs, folder) as process:
