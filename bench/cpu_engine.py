@@ -7,11 +7,11 @@ from cpu_scenes import KEY
 
 from compdistort.backend import get_backend
 from compdistort.backend.bitsliced.machine import Machine
+from compdistort.backend.bitsliced.network_voter import decide
 from compdistort.backend.bitsliced.voter import forest_note, voter_for
 from compdistort.backend.compiled.blocks import FeatureBlocks
 from compdistort.backend.compiled.fused import tile_size
 from compdistort.backend.compiled.source import Pixels
-from compdistort.backend.compiled.votes import at_least
 
 WORK_UNIT = 512
 """Pixels that a network decides at once."""
@@ -117,5 +117,5 @@ def mask_bits_of_codes(voter, codes, rule):
     sure, possible = network.sum.needed(rule)
     assert sure == possible, "a forest whose leaves are not certain asks for the features"
     bits = np.empty(codes.shape[1] // 64, np.uint64)
-    at_least(network.count(codes), sure, bits)
+    decide(network, codes, sure, possible, bits)
     return bits

@@ -19,10 +19,11 @@ from collections.abc import Iterator
 from compdistort.backend.bitsliced.conditions import WHOLE, Chain, Step, condition
 from compdistort.backend.bitsliced.layout import Layout, Shape
 from compdistort.backend.bitsliced.loops import entry
+from compdistort.backend.bitsliced.phases import Cut, first_end
 from compdistort.backend.bitsliced.program import Job, Leaf, Program, Saved
 from compdistort.backend.bitsliced.words import ONE, ZERO, Value, Writer
 
-VERSION = 3
+VERSION = 4
 """Of the code that is emitted: kept machine code of another version is not used."""
 
 _ROUNDS = ((4, 0x0F0F0F0F0F0F0F0F), (2, 0x3333333333333333), (1, 0x5555555555555555))
@@ -52,7 +53,7 @@ def modules(program: Program, shape: Shape, code_bytes: int, per_module: int) ->
     for step in program.steps:
         wanted[step[0]].append(step)
     texts = [_steps_function(program, shape, code_bytes, slot, steps) for slot, steps in enumerate(wanted)]
-    texts += [_jobs_function(program, shape, layout, jobs) for jobs in _batches(program.jobs, shape.cost)]
+    texts += [_jobs_function(program, shape, layout, jobs) for jobs in batches(program, shape.cost)]
     for start in range(0, len(texts), per_module):
         part = texts[start : start + per_module]
         names = [f"part{start + k}" for k in range(len(part))]
@@ -60,15 +61,43 @@ def modules(program: Program, shape: Shape, code_bytes: int, per_module: int) ->
     yield entry(program, shape, code_bytes), ["forest"]
 
 
-def _batches(jobs: list[Job], cost: int) -> Iterator[list[Job]]:
-    batch: list[Job] = []
-    for job in jobs:
-        if batch and sum(member.cost for member in batch) + job.cost > cost:
-            yield batch
-            batch = []
-        batch.append(job)
-    if batch:
-        yield batch
+def batches(program: Program, cost: int) -> list[list[Job]]:
+    """Return the jobs of each function: of at most `cost` nodes, and to an end where the first phase should.
+
+    Parameters
+    ----------
+    program : Program
+        The network.
+    cost : int
+        Nodes of a function.
+
+    Returns
+    -------
+    list of list of Job
+    """
+    end = first_end(program.n_voting, program.one)
+    found: list[list[Job]] = []
+    used, trees = cost, 0
+    for job in program.jobs:
+        used += job.cost
+        if used > cost:
+            found.append([])
+            used = job.cost
+        found[-1].append(job)
+        trees += job.place < 0
+        if job.place < 0 and trees == end:
+            used = cost
+    return found
+
+
+def cuts(program: Program, cost: int) -> list[Cut]:
+    """Return after which functions all trees that have begun have ended; arguments as `batches`."""
+    found, trees = [], 0
+    for k, jobs in enumerate(batches(program, cost), 1):
+        trees += sum(job.place < 0 for job in jobs)
+        if jobs[-1].place < 0:
+            found.append(Cut(k, trees))
+    return found or [Cut(0, 0)]
 
 
 def _exchanged(w: Writer, words: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 
 from compdistort.backend.base import FlatForest, SegmentRule, UInt64
 from compdistort.backend.bitsliced.codes import Encoder
-from compdistort.backend.bitsliced.emit import VERSION, modules
+from compdistort.backend.bitsliced.emit import VERSION, cuts, modules
 from compdistort.backend.bitsliced.layout import Layout, Shape
 from compdistort.backend.bitsliced.machine import Loaded, Machine, compile_module, turn
 from compdistort.backend.bitsliced.object_cache import read_objects, write_objects
+from compdistort.backend.bitsliced.phases import Cut, Phase, first_end, phases
 from compdistort.backend.bitsliced.program import Program, build_program
 from compdistort.errors import ConfigError
 
@@ -56,6 +58,7 @@ class Sum:
     low: float
     high: float
 
+    @lru_cache(maxsize=64)  # noqa: B019 - of a few numbers, and asked for every block
     def needed(self, rule: SegmentRule) -> tuple[int, int]:
         """Return the counts from which a pixel is surely in, and from which it may be.
 
@@ -112,6 +115,8 @@ class Network:
         Bytes of scratch memory of a thread.
     counter_bits, group : int
         Planes of the counter, and pixels of a word.
+    cuts : tuple of Cut
+        Where a phase may end.
     """
 
     sum: Sum
@@ -119,17 +124,25 @@ class Network:
     size: int
     counter_bits: int
     group: int
+    cuts: tuple[Cut, ...]
     _loaded: Loaded = field(repr=False)
-    _n_parts: int = field(repr=False)
+    _n_tables: int = field(repr=False)
+    _chosen: dict[Phase, Any] = field(default_factory=dict, repr=False)
     _own: threading.local = field(default_factory=threading.local, repr=False)
 
-    def count(self, codes: NDArray[Any]) -> UInt64:
+    def phases(self, sure: int, possible: int) -> tuple[Phase, ...]:
+        """Return the phases in which pixels are decided, given the counts of `Sum.needed`."""
+        return phases(self.cuts, self.sum.one, sure, possible)
+
+    def count(self, codes: NDArray[Any], phase: Phase | None = None) -> UInt64:
         """Return the counter of every pixel as bit planes. Python's lock is free meanwhile; any thread may call.
 
         Parameters
         ----------
         codes : ndarray of shape (n_used, n_pixels), uint8 or uint16
             Codes of the encoder, C order; n_pixels is a multiple of 512.
+        phase : Phase, optional
+            Whose trees are counted; default all.
 
         Returns
         -------
@@ -141,11 +154,20 @@ class Network:
             raise ConfigError(f"{n_pixels} pixels are no multiple of 512, or not in C order", "pad them")
         out = np.empty((self.counter_bits, n_pixels // 64), np.uint64)
         if n_pixels:
+            parts = self._parts(phase or Phase(0, self.cuts[-1].functions, 0))
             self._loaded.entry(
                 codes.ctypes.data, codes.shape[1] * codes.itemsize, n_pixels // self.group, self._scratch(),
-                ctypes.addressof(self._loaded.parts), self._n_parts, out.ctypes.data, out.strides[0],
+                ctypes.addressof(parts), len(parts), out.ctypes.data, out.strides[0],
             )  # fmt: skip
         return out
+
+    def _parts(self, phase: Phase) -> Any:
+        """Return the addresses of the functions of a phase, those of the features first."""
+        if phase not in self._chosen:
+            every, n = list(self._loaded.parts), self._n_tables
+            chosen = every[:n] + every[n + phase.first : n + phase.last]
+            self._chosen[phase] = (ctypes.c_void_p * len(chosen))(*chosen)
+        return self._chosen[phase]
 
     def _scratch(self) -> int:
         """Return the address of this thread's scratch memory."""
@@ -194,7 +216,10 @@ def make_network(
     with turn:
         machine = Machine.here()
         shape = Shape(machine.group, GROUPS, COST)
-        made_from = (VERSION, digest.hex(), target, encoder.dtype.str, shape, GROUPS_FAR, PER_MODULE, machine.identity)
+        ends = [first_end(forest.n_trees, one) for one in (1, 255)]
+        made_from = (
+            VERSION, digest.hex(), target, encoder.dtype.str, shape, GROUPS_FAR, PER_MODULE, ends, machine.identity,
+        )  # fmt: skip
     key = hashlib.sha256(repr(made_from).encode() + encoder.node_code.tobytes()).hexdigest()
     kept = read_objects(key)
     begun = time.perf_counter()
@@ -209,8 +234,9 @@ def make_network(
         size=about["words"] * shape.group // 8 * about["groups"],
         counter_bits=about["counter_bits"],
         group=shape.group,
+        cuts=tuple(Cut(*cut) for cut in about["cuts"]),
         _loaded=loaded,
-        _n_parts=len(about["names"]),
+        _n_tables=len(encoder.used),
     )
 
 
@@ -237,6 +263,7 @@ def _compiled(
         "words": Layout.of(program).size,
         "groups": shape.groups,
         "counter_bits": program.counter_bits,
+        "cuts": cuts(program, shape.cost),
     }
     return [json.dumps(about).encode(), *objects]
 

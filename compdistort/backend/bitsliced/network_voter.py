@@ -8,12 +8,18 @@ from numpy.typing import NDArray
 
 from compdistort.backend.base import Float32, Float64, SegmentRule, UInt64
 from compdistort.backend.bitsliced.codes import Encoder
-from compdistort.backend.bitsliced.descent import CHUNK, Descent, packed_bits, unpacked_bits
+from compdistort.backend.bitsliced.descent import Descent, packed_bits
 from compdistort.backend.bitsliced.network import Network
-from compdistort.backend.compiled.votes import add_votes, at_least
+from compdistort.backend.compiled.votes import add_votes, mark, settle, take_codes
 from compdistort.backend.plain.forest import refuse_nan
 
 Int64 = NDArray[np.int64]
+
+UNIT = 512
+"""A network counts a multiple of so many pixels."""
+
+CHUNK = 16384
+"""Pixels of one step: their codes stay near, and enough of them are open after the first phase to fill a second."""
 
 
 class Voter(Protocol):
@@ -95,12 +101,11 @@ class Compiled:
             sure = possible = needed - network.sum.offset
         for start in range(0, features.shape[1], CHUNK):
             own = bits[start // 64 : (start + CHUNK) // 64]
-            counter = network.count(self._codes(features, start, nan_counts))
-            at_least(counter, sure, own)
+            left = decide(network, self._codes(features, start, nan_counts), sure, possible, own)
             if inverted:
                 np.invert(own, out=own)
-            if possible < sure:
-                self._ask(features[:, start : start + CHUNK], rule, counter, possible, own)
+            if left.size:
+                self._ask(features[:, start : start + CHUNK], rule, left, own)
 
     def probabilities(self, features: Float32, out: Float64, nan_counts: Int64) -> None:
         """See `Voter`."""
@@ -122,16 +127,39 @@ class Compiled:
         self.encoder.encode(features, codes, nan_counts, start)
         return codes
 
-    def _ask(self, features: Float32, rule: SegmentRule, counter: UInt64, possible: int, bits: UInt64) -> None:
+    def _ask(self, features: Float32, rule: SegmentRule, pixels: Int64, bits: UInt64) -> None:
         """Decide the pixels whose rounded sum leaves it open by the sum itself."""
-        may_be = np.empty_like(bits)
-        at_least(counter, possible, may_be)
-        pixels = np.flatnonzero(unpacked_bits(may_be & ~bits))
-        if pixels.size:
-            passing = np.zeros(features.shape[1], np.bool_)
-            uncounted = np.zeros(len(features), np.int64)  # NaN was counted with the codes
-            passing[pixels] = self.descent.passes(np.ascontiguousarray(features[:, pixels]), rule, uncounted)
-            bits |= packed_bits(passing)
+        passing = np.zeros(features.shape[1], np.bool_)
+        uncounted = np.zeros(len(features), np.int64)  # NaN was counted with the codes
+        passing[pixels] = self.descent.passes(np.ascontiguousarray(features[:, pixels]), rule, uncounted)
+        bits |= packed_bits(passing)
+
+
+def decide(network: Network, codes: NDArray[np.integer], sure: int, possible: int, bits: UInt64) -> Int64:
+    """Mark the pixels whose count reaches `sure`, phase by phase; only who is open goes on.
+
+    Parameters
+    ----------
+    network : Network
+        What counts.
+    codes : ndarray of shape (n_used, n_pixels), uint8 or uint16
+        Codes of the encoder; n_pixels is a multiple of 512.
+    sure, possible : int
+        See `Sum.needed`.
+    bits : ndarray of shape (n_pixels // 64,), uint64
+        Takes the marks.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        The pixels whose count reaches `possible` only.
+    """
+    first, *later = network.phases(sure, possible)
+    pixels, votes = mark(network.count(codes, first), sure, possible - first.left, bits)
+    for phase in later:
+        counter = network.count(take_codes(codes, pixels, UNIT), phase)
+        pixels, votes = settle(counter, pixels, votes, sure, possible - phase.left, bits)
+    return pixels
 
 
 def refuse_used_nan(used: tuple[int, ...], nan_counts: Int64) -> None:

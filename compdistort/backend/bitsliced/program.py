@@ -102,6 +102,11 @@ class Program:
         return (1 << self.planes) - 1
 
     @property
+    def n_voting(self) -> int:
+        """Trees in jobs: those of more than one leaf."""
+        return sum(job.place < 0 for job in self.jobs)
+
+    @property
     def counter_bits(self) -> int:
         """Bits of the sum of all trees."""
         return max(1, (self.n_trees * self.one).bit_length())
@@ -135,7 +140,9 @@ def build_program(forest: FlatForest, encoder: Any, target: int, most: int) -> P
     place = np.full(max(forest.n_features, 1), -1)
     place[list(encoder.used)] = np.arange(len(encoder.used))
     error = value * program.one - whole
-    for first, last in zip(forest.root, np.append(forest.root[1:], forest.feature.size), strict=True):
+    ends = np.append(forest.root[1:], forest.feature.size)
+    small_first = np.argsort(ends - forest.root, kind="stable")  # most pixels are decided before the last trees
+    for first, last in zip(forest.root[small_first], ends[small_first], strict=True):
         part = slice(int(first), int(last))
         leaf = forest.feature[part] < 0
         rows = forest.left[part][leaf]

@@ -25,7 +25,7 @@ from compdistort.backend.compiled.weka_plan import WekaPlan, wanted_blurs
 UNIT = 512
 """Voters take a multiple of so many pixels, those beyond a block included."""
 
-BLOCK_PIXELS, NEAR_BYTES = (4096, 16384), 1 << 20
+BLOCK_PIXELS, NEAR_BYTES = (4096, 16384), 1 << 21
 """Fewest and most pixels of a block that is as large as its features allow, and the memory that they may take."""
 
 TILE_PLANES, TILE_ROWS, TILE_COLUMNS = 64, 512, 512
@@ -224,7 +224,8 @@ class FeatureBlocks:
     def _block_shape(self, tile: Tile) -> tuple[int, int, int]:
         """Return rows of a block, pixels from row to row, and pixels in all."""
         width = -(-(tile.x1 - tile.x0) // self._lanes) * self._lanes
-        rows = min(max(1, self._block // width), tile.y1 - tile.y0)
+        most, height = max(1, self._block // width), tile.y1 - tile.y0
+        rows = -(-height // -(-height // most))  # blocks of about the same size
         return rows, width, -(-rows * width // UNIT) * UNIT
 
 

@@ -9,7 +9,7 @@ signed index adds a wrap-around test, a second axis a stride that the compiler d
 import numpy as np
 from numba import njit
 
-from compdistort.backend.base import NoiseTables, UInt16
+from compdistort.backend.base import NoiseTables, UInt8, UInt16
 from compdistort.backend.compiled.intrinsics import ctlz32, fma32
 from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.noise_arguments import check_noise_arguments
@@ -53,6 +53,28 @@ def replicate(
     ndarray of shape (len(replicates), *raw.shape), uint16
     """
     volume, region = check_noise_arguments(raw, noise, replicates, origin)
+    return draw(volume, region, noise, key, replicates, origin).reshape(len(replicates), *raw.shape)
+
+
+def draw(
+    volume: UInt16,
+    region: UInt8,
+    noise: NoiseTables,
+    key: tuple[int, int],
+    replicates: range,
+    origin: tuple[int, int, int],
+) -> UInt16:
+    """Draw replicates of what was checked before; parameters as `replicate`, `volume` with three axes.
+
+    Parameters
+    ----------
+    region : ndarray of shape (rows, columns), uint8
+        Region of each pixel.
+
+    Returns
+    -------
+    ndarray of shape (len(replicates), *volume.shape), uint16
+    """
     out = np.empty((len(replicates), *volume.shape), np.uint16)
     maps = noise.maps
     sensor = (_NO_MAP,) * 3 if maps is None else (maps.gain, maps.offset, maps.read_variance)
@@ -70,7 +92,7 @@ def replicate(
         np.array(replicates, np.uint32),
         place,
     )
-    return out.reshape(len(replicates), *raw.shape)
+    return out
 
 
 @kept_loop

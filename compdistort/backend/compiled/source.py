@@ -1,12 +1,12 @@
 """Where blocks get their pixels: an image in memory, a replicate drawn where it is read; `Slabs` is another."""
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import NoiseTables, UInt16
-from compdistort.backend.compiled.noise import replicate
+from compdistort.backend.base import NoiseTables, UInt8, UInt16
+from compdistort.backend.compiled.noise import draw, replicate
 from compdistort.backend.noise_arguments import check_noise_arguments, crop_tables
 
 
@@ -61,6 +61,15 @@ class Pixels:
         """Do nothing: all planes are there."""
 
 
+class _Window(NamedTuple):
+    """Rows and columns of an image, with the tables and the regions of these pixels."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    noise: NoiseTables
+    region: UInt8
+
+
 class Drawn:
     """A replicate of a raw image (see `Source`): noise depends on place and number alone, so any piece can be drawn.
 
@@ -84,13 +93,18 @@ class Drawn:
     def __init__(self, raw: UInt16, noise: NoiseTables, key: tuple[int, int], number: int) -> None:
         self.shape, self.dtype = raw.shape, raw.dtype
         self._raw, self._noise, self._key, self._numbers = raw, noise, key, range(number, number + 1)
-        self._volume = check_noise_arguments(raw, noise, self._numbers, (0, 0, 0)).volume
+        self._volume, region = check_noise_arguments(raw, noise, self._numbers, (0, 0, 0))
+        self._window = _Window((0, region.shape[0]), (0, region.shape[1]), noise, region)
 
     def read(self, z: int, rows: tuple[int, int], columns: tuple[int, int]) -> UInt16:
         """Draw the pixels."""
-        part = np.ascontiguousarray(self._volume[z, slice(*rows), slice(*columns)])
-        tables = crop_tables(self._noise, rows, columns)
-        return replicate(part, tables, self._key, self._numbers, (z, rows[0], columns[0]))[0]
+        window = self._window
+        if window[:2] != (rows, columns):  # a tile reads the same pixels of every plane
+            tables = crop_tables(self._noise, rows, columns)
+            none = np.zeros((rows[1] - rows[0], columns[1] - columns[0]), np.uint8)
+            window = self._window = _Window(rows, columns, tables, none if tables.region is None else tables.region)
+        part = np.ascontiguousarray(self._volume[z : z + 1, slice(*rows), slice(*columns)])
+        return draw(part, window.region, window.noise, self._key, self._numbers, (z, rows[0], columns[0]))[0, 0]
 
     def whole(self) -> UInt16:
         """Draw the whole replicate."""
