@@ -192,6 +192,10 @@ class FeatureBlocks:
         arena.take(4 * len(self.wanted) * n)
         return arena.size
 
+    def block_pixels(self, tile: Tile) -> int:
+        """Return the pixels of a tile's largest block, those beyond it included."""
+        return self._block_shape(tile)[2]
+
     def run(self, image: Source | GridImage, tile: Tile) -> Iterator[Block]:
         """Yield the blocks of a tile, in raster order.
 

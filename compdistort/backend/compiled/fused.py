@@ -32,6 +32,9 @@ TILES_A_THREAD = 4
 LEAST_ROWS = 64
 """Rows of a tile at least: what surrounds one is computed for it alone."""
 
+VOTE_BYTES, CODE_BYTES = 16, 2
+"""Memory of a pixel while a forest votes on its block: its number and votes, and the code of each feature, at most."""
+
 LARGEST_SAFE = np.float32(65535)
 """Up to this size of the pixels no feature can be NaN: whole numbers of 16 bits overflow no filter."""
 
@@ -156,12 +159,14 @@ class FusedVotes:
         return vote
 
     def scratch_bytes(self, *, every: bool = False) -> int:
-        """Return the memory that one worker takes: the features of a block, what makes them, a prepared image.
+        """Return the memory that one worker takes: a block's features, what makes and codes them, a prepared image.
 
         With `every`, of images whose pixels may be NaN: features that no tree tests are computed too.
         """
         blocks = self._blocks(every=every)
-        return max(blocks.scratch_bytes(tile) for tile in blocks.tiles) + blocks.prepared_bytes()
+        votes = VOTE_BYTES + CODE_BYTES * len(self._used.wanted)
+        own = max(blocks.scratch_bytes(tile) + votes * blocks.block_pixels(tile) for tile in blocks.tiles)
+        return own + blocks.prepared_bytes()
 
     def planes_held(self, *, every: bool = False) -> int:
         """Return the most planes that an image must hold at a time; `every` as of `scratch_bytes`."""
