@@ -38,9 +38,17 @@ def _parser():
     parser.add_argument("--smoke", action="store_true", help="run everything, tiny, without any time")
     parser.add_argument("--only", nargs="+", default=(), metavar="STAGE", help="these stages alone")
     parser.add_argument("--add", nargs="+", default=(), type=Path, metavar="JSON", help="take over stages of results")
+    parser.add_argument("--patience", type=_seconds, help="seconds to wait for calm moments, for each contender")
     parser.add_argument("--output", type=Path, help="JSON file; default bench/results/cpu_<machine>.json")
     parser.add_argument("--readme", action="store_true", help="write README.md's tables from the newest result")
     return parser
+
+
+def _seconds(text):
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 on")
+    return value
 
 
 def main(arguments=None):
@@ -75,7 +83,9 @@ def _measure(parser, options, folder):
     path = options.output
     if path is None and mode == "full" and (options.add or not options.only):
         path = (RESULTS / file_name(machine)).with_suffix(".part")
-    stages = Stages(not options.smoke, lambda words: print(words, file=sys.stderr, flush=True), sizes, folder)
+    patience = {} if options.patience is None else {"patience": options.patience}
+    say = lambda words: print(words, file=sys.stderr, flush=True)  # noqa: E731
+    stages = Stages(not options.smoke, say, sizes, folder, **patience)
     for name in left(parts):
         parts[name] = _stage(stages, name)
         _write(path, _document(parts, mode, machine))

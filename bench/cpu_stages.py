@@ -12,8 +12,9 @@ from cpu_gates import GateError, gate_chain, gate_noise
 from cpu_parts import Parts
 from cpu_peers import NumpyChain, numpy_replicate
 from cpu_report import Bench
-from cpu_scenes import CLEAR, HARD, KEY, PLANE, SENSOR, WEKA, Scene, enlarged, make_scene
-from cpu_turns import Contender, Gauge, in_turns, own_worker
+from cpu_scenes import CLEAR, HARD, KEY, PLANE, SENSOR, WEKA, Scene, make_scene
+from cpu_threads import Threads
+from cpu_turns import PATIENCE_SECONDS, Contender, Gauge, in_turns, own_worker
 
 AVX2_TARGET = (("NUMBA_CPU_NAME", "x86-64-v3"),)
 """Code for any processor with AVX2 and FMA, and nothing beyond."""
@@ -78,11 +79,13 @@ class Stages:
         How large everything is.
     folder : Path
         For files that other processes read.
+    patience : float
+        Seconds that calm moments are waited for, see `cpu_turns.in_turns`.
     """
 
-    def __init__(self, speeds, say, sizes, folder):
+    def __init__(self, speeds, say, sizes, folder, patience=PATIENCE_SECONDS):
         self.bench = Bench(speeds, say)
-        self.sizes, self.folder = sizes, folder
+        self.sizes, self.folder, self.patience = sizes, folder, patience
         self.ours = Ours(threads=1)
         self.parts = Parts(self)
         self._scenes, self._grown, self._chains = {}, {}, {}
@@ -128,7 +131,8 @@ class Stages:
 
     def times(self, *contenders, repeat=True):
         """Run contenders in turns."""
-        return in_turns(contenders, self.sizes.rounds, repeat=repeat and self.bench.speeds, gauge=self._gauge)
+        settings = {"repeat": repeat and self.bench.speeds, "gauge": self._gauge, "patience": self.patience}
+        return in_turns(contenders, self.sizes.rounds, **settings)
 
     @cached_property
     def _gauge(self):
@@ -221,61 +225,6 @@ class Stages:
         self.bench.gates[f"code for AVX2 alone, {grown.kind}"] = told
         return worker
 
-    # --- threads
-
-    def threads(self):
-        """Two threads against one, on two replicates at once and on one large one; two processes of the others."""
-        two = Ours(threads=2)
-        for recipe, variants in ((HARD, ("float", "uint8")), (PLANE, ("float",))):
-            scene, n = self.scene(recipe), 2 * self.scene(recipe).raw.size
-            for variant in variants:
-                grown = self.grown(recipe, variant)
-                self._same_tables(scene, grown, two)
-                found = self.times(
-                    Contender("one", self.ours.replicate(scene, grown, 2), n),
-                    Contender("two", two.replicate(scene, grown, 2), n),
-                )
-                name = f"two replicates {scene.raw.shape[0]}^{scene.raw.ndim}, {recipe.name}, {variant}, two threads"
-                self.bench.compare(name, found["two"], found["one"], "one thread", target="threads")
-        self._one_large(two)
-        self._two_processes(two)
-
-    def _same_tables(self, scene, grown, two):
-        """Results never depend on threads."""
-        tables = [engine.replicate(scene, grown, 2)(0) for engine in (self.ours, two)]
-        if not all(np.array_equal(a, b) for a, b in zip(*tables, strict=True)):
-            raise GateError("two threads give another table than one")
-
-    def _one_large(self, two):
-        scene = self.scene(HARD)
-        large = scene.of(enlarged(scene.raw, self.sizes.large))
-        grown = self.grown(HARD, "float")
-        self._same_tables(large, grown, two)
-        found = self.times(
-            Contender("one", self.ours.replicate(large, grown), large.raw.size),
-            Contender("two", two.replicate(large, grown), large.raw.size),
-        )
-        name = f"one replicate {self.sizes.large}^3, hard 3D, float, shared by two threads"
-        self.bench.compare(name, found["two"], found["one"], "one thread", target="threads")
-
-    def _two_processes(self, two):
-        """What two cores do with the others: two processes with one replicate each, at once."""
-        scene, grown = self.scene(HARD), self.grown(HARD, "float")
-        path = self.kept("numpy", {"scene": scene, "share": 1})
-        with ExitStack() as stack:
-            workers = [stack.enter_context(own_worker("numpy", path)) for _ in range(2)]
-
-            def both(number):
-                for k, worker in enumerate(workers):
-                    worker.tell(number=2 * number + k)
-                for worker in workers:
-                    worker.listen()
-
-            n = 2 * scene.raw.size
-            found = self.times(Contender("ours", two.replicate(scene, grown, 2), n), Contender("numpy", both, n))
-        name = f"two replicates {scene.raw.shape[0]}^3, hard 3D, float, two threads"
-        self.bench.compare(name, found["ours"], found["numpy"], "NumPy + SciPy + scikit-learn in two processes")
-
     # --- noise
 
     def noise(self):
@@ -342,7 +291,7 @@ STAGES = {
     "clear": Stages.clear,
     "plane": Stages.plane,
     "weka": Stages.weka,
-    "threads": Stages.threads,
+    "threads": lambda stages: Threads(stages).run(),
     "growth": Stages.growth,
 }
 """By name, in their order."""

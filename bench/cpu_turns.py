@@ -18,8 +18,11 @@ from numba import njit  # noqa: TID251 - a loop to be timed, none of the engine'
 CALM = 1.1
 """A call is calm if the gauge before and after it took at most so many times its shortest time."""
 CALM_CALLS = 5
-"""Calm calls that are waited for, at most `PATIENCE_SECONDS` for each contender with short calls."""
+"""Calm calls that are waited for."""
 PATIENCE_SECONDS = 30.0
+"""Longest wait for calm calls, for each contender whose calls are short enough to be calm."""
+CALLS_A_WAIT = 7
+"""Calls of a contender that such a wait has time for at least."""
 SHORT_SECONDS = 1.0
 """A call is repeated until a round takes about so long, at most `MOST_CALLS` times: seldom are all disturbed."""
 MOST_CALLS = 50
@@ -114,11 +117,12 @@ def _spin(block, n):
             block[i] = x ^ (x << np.uint64(17))
 
 
-def in_turns(contenders, rounds, *, repeat=True, gauge=None):
+def in_turns(contenders, rounds, *, repeat=True, gauge=None, patience=PATIENCE_SECONDS):
     """Run all contenders in turns and return their `Times` by name.
 
     One call of each comes first, without the clock: compilers, caches and pools are ready afterwards. With a gauge,
-    contenders whose calls are short are called on until `CALM_CALLS` of them were calm, or patience ends.
+    contenders whose calls are short are called on, in turns and whenever it is calm, until `CALM_CALLS` calls of each
+    were calm, or patience ends.
 
     Parameters
     ----------
@@ -130,6 +134,8 @@ def in_turns(contenders, rounds, *, repeat=True, gauge=None):
         Whether short calls are repeated within a round.
     gauge : Gauge, optional
         Tells calm moments.
+    patience : float
+        Seconds that are waited for them, times the contenders that wait.
     """
     found, counts = {}, {}
 
@@ -151,14 +157,23 @@ def in_turns(contenders, rounds, *, repeat=True, gauge=None):
             found[each.name].rounds += 1
             for _ in range(found[each.name].calls_a_round):
                 call(each)
-    for each in contenders if gauge is not None else ():
-        times, until = found[each.name], time.monotonic() + PATIENCE_SECONDS
-        while min(times.seconds) < PATIENCE_SECONDS / 7 and times.n_calm < CALM_CALLS and time.monotonic() < until:
-            if not gauge.is_calm():
-                time.sleep(0.02)
-                continue
-            call(each)
+    if gauge is not None:
+        waiting = [each for each in contenders if min(found[each.name].seconds) < patience / CALLS_A_WAIT]
+        _wait_for_calm(waiting, found, call, gauge, time.monotonic() + patience * len(waiting))
     return found
+
+
+def _wait_for_calm(waiting, found, call, gauge, until):
+    """Call in turns, whenever it is calm, those who have too few calm calls."""
+    while time.monotonic() < until:
+        waiting = [each for each in waiting if found[each.name].n_calm < CALM_CALLS]
+        if not waiting:
+            return
+        if gauge.is_calm():
+            call(waiting[0])
+            waiting = [*waiting[1:], waiting[0]]
+        else:
+            time.sleep(0.02)
 
 
 def _seconds(contender, number):

@@ -171,6 +171,25 @@ def test_calm_calls_are_waited_for_and_a_disturbed_machine_has_none():
     assert len(times.seconds) == len(times.calm) > times.rounds == 2
     assert times.calm_median == pytest.approx(1e7)
     assert in_turns([one], 2, repeat=False)["a"].calm_median is None
+    hasty = in_turns([one], 2, repeat=False, gauge=Fickle(), patience=0.0)["a"]
+    assert len(hasty.seconds) == 2  # nobody waits
+
+
+def test_all_contenders_share_a_calm_moment():
+    class Once:
+        """Calm for a while, after the rounds."""
+
+        asked = 0
+
+        def is_calm(self):
+            self.asked += 1
+            return 5 < self.asked < 40
+
+    calls = []
+    pair = [Contender(name, lambda _, name=name: calls.append(name) or 0.01, 1.0) for name in "ab"]
+    found = in_turns(pair, 1, repeat=False, gauge=Once(), patience=0.2)
+    assert found["a"].n_calm == found["b"].n_calm == 5
+    assert calls == ["a", "b"] * 7  # the first without the clock, then a round, then in turns
 
 
 def test_the_gauge_calls_a_slow_loop_disturbed(monkeypatch):
@@ -227,6 +246,8 @@ def test_stages_of_an_earlier_result_are_taken_over(tmp_path, capsys, monkeypatc
     first.write_text(json.dumps(half))
     assert _cpu_main(capsys, "--smoke", "--add", first, "--output", both)[0] == 0  # all of another machine
     assert json.loads(both.read_text())["machine"]["versions"]["numpy"] == "1.0"
+    code, said = _cpu_main(capsys, "--smoke", "--patience", "-1")
+    assert (code, "-1 is not a number of seconds" in said) == (2, True)
     first.write_text("no result")
     code, said = _cpu_main(capsys, "--smoke", "--add", first)
     assert (code, "is no result of this benchmark" in said) == (2, True)
