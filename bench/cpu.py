@@ -38,7 +38,7 @@ def _parser():
     parser.add_argument("--smoke", action="store_true", help="run everything, tiny, without any time")
     parser.add_argument("--only", nargs="+", default=(), metavar="STAGE", help="these stages alone")
     parser.add_argument("--add", nargs="+", default=(), type=Path, metavar="JSON", help="take over stages of results")
-    parser.add_argument("--patience", type=_seconds, help="seconds to wait for calm moments, for each contender")
+    parser.add_argument("--patience", type=_seconds, help="seconds of further rounds, for each contender")
     parser.add_argument("--output", type=Path, help="JSON file; default bench/results/cpu_<machine>.json")
     parser.add_argument("--readme", action="store_true", help="write README.md's tables from the newest result")
     return parser

@@ -10,6 +10,7 @@ import numpy as np
 from cpu_engine import all_blocks, codes_of, mask_bits, mask_bits_of_codes, voter_rows
 from cpu_forest_peers import forest_peers
 from cpu_gates import GateError, gate_features, gate_forest, gate_table
+from cpu_laps import in_pieces
 from cpu_peers import opencv_stack, scipy_stack, skimage_features
 from cpu_scenes import HARD, KEY, PLANE, WEKA, enlarged
 from cpu_turns import Contender, Worker, WorkerError
@@ -71,9 +72,9 @@ class Parts:
         label = f"features {name} {where}"
         with ExitStack() as stack:
             contenders = [
-                Contender("ours", all_blocks(scene.raw, bank), scene.raw.size),
+                Contender("ours", in_pieces(all_blocks(scene.raw, bank)), scene.raw.size),
                 Contender("stack", lambda _: backend.feature_stack(scene.raw, bank), scene.raw.size),
-                Contender("SciPy", lambda _: scipy_stack(part, name, scene.sigmas), part.size, share),
+                Contender("SciPy", in_pieces(lambda _: scipy_stack(part, name, scene.sigmas)), part.size, share),
                 *self._other_stacks(stack, scene, name, part, share, label),
             ]
             found = self.stages.times(*contenders)
@@ -152,7 +153,7 @@ class Parts:
             found = self.stages.times(
                 Contender("features", lambda _: mask_bits(voter, used, rule), n),
                 Contender("codes", lambda _: mask_bits_of_codes(voter, codes, rule), n),
-                Contender("scikit-learn", lambda _: grown.estimator.predict_proba(rows), len(rows), share),
+                Contender("scikit-learn", in_pieces(lambda _: grown.estimator.predict_proba(rows)), len(rows), share),
                 *others,
             )
         kind = codes.dtype.name

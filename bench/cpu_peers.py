@@ -4,10 +4,10 @@
 """
 
 import math
-import time
 from inspect import signature
 
 import numpy as np
+from cpu_laps import in_pieces
 from cpu_scenes import SENSOR
 from scipy import ndimage
 
@@ -107,26 +107,38 @@ class NumpyChain:
         return f"forest and components on 1/{self.share} of the pixels, times {self.share}" if self.share > 1 else ""
 
     def __call__(self, number):
-        """Make one replicate and its objects; return the seconds it takes on all pixels."""
-        scene = self.scene
-        clock = [time.perf_counter()]
-        image = numpy_replicate(scene.raw, np.random.default_rng(number))
-        clock.append(time.perf_counter())
-        features = scipy_stack(image, self.features, scene.sigmas)
-        clock.append(time.perf_counter())
+        """Make one replicate and its objects; return the seconds of its pieces on all pixels."""
+        done, pieces = {}, []
+        steps = (
+            ("noise", self._noise, 1), ("features", self._features, 1), ("forest", self._forest, self.share),
+            ("components", self._components, self.share), ("table", self._table, self.share),
+        )  # fmt: skip
+        for name, step, share in steps:
+            seconds = in_pieces(lambda _, step=step: step(done, number))(number) * share
+            self.stages[name].append(float(seconds.sum()))
+            pieces.append(seconds)
+        return np.concatenate(pieces)
+
+    def _noise(self, done, number):
+        done["image"] = numpy_replicate(self.scene.raw, np.random.default_rng(number))
+
+    def _features(self, done, _):
+        done["features"] = scipy_stack(done.pop("image"), self.features, self.scene.sigmas)
+
+    def _forest(self, done, _):
+        features = done.pop("features")
         part = features[:, : features.shape[1] // self.share]
         rows = np.ascontiguousarray(part.reshape(len(part), -1).T)
-        mask = (self.estimator.predict_proba(rows)[:, 1] >= scene.rule.threshold).reshape(part.shape[1:])
-        clock.append(time.perf_counter())
-        labels, count = ndimage.label(mask, structure(scene.rule, mask.ndim))
-        clock.append(time.perf_counter())
-        np.bincount(labels.ravel())
-        ndimage.center_of_mass(mask, labels, np.arange(1, count + 1))
-        clock.append(time.perf_counter())
-        seconds = np.diff(clock) * (1, 1, self.share, self.share, self.share)
-        for name, value in zip(self.STAGES, seconds, strict=True):
-            self.stages[name].append(float(value))
-        return float(seconds.sum())
+        proba = self.estimator.predict_proba(rows)[:, 1]
+        done["mask"] = (proba >= self.scene.rule.threshold).reshape(part.shape[1:])
+
+    def _components(self, done, _):
+        done["labels"], done["count"] = ndimage.label(done["mask"], structure(self.scene.rule, done["mask"].ndim))
+
+    @staticmethod
+    def _table(done, _):
+        np.bincount(done["labels"].ravel())
+        ndimage.center_of_mass(done["mask"], done["labels"], np.arange(1, done["count"] + 1))
 
 
 def skimage_features(image, sigmas):

@@ -9,10 +9,10 @@ from cpu_turns import WorkerError
 
 from compdistort.errors import CompdistortError
 
-PASSED, CALM, MISSED, FAILED, NOT_MEASURED, SHOWN = (
-    "passed", "passed in calm moments", "MISSED", "FAILED", "not measured", "shown",
+PASSED, UNDISTURBED, MISSED, FAILED, NOT_MEASURED, SHOWN = (
+    "passed", "passed undisturbed", "MISSED", "FAILED", "not measured", "shown",
 )  # fmt: skip
-MET = (PASSED, CALM)
+MET = (PASSED, UNDISTURBED)
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,8 @@ class Target:
     """A promise: the ratio of medians, peer over ours, must reach the floor; the aim is for AVX-512.
 
     A neighbour on the same physical core slows full vector code by up to a half and more, SciPy's loops far less. So a
-    floor that medians miss counts as reached where the median of our calls in calm moments (see `cpu_turns.Gauge`)
-    reaches it, against the peer's calm median or, where its calls are too long to be calm, its fastest call; the table
-    says so.
+    floor that medians miss counts as reached where the undisturbed times reach it (see `cpu_laps`: of both sides the
+    fastest time of each piece of a call, summed); the table says so.
     """
 
     words: str
@@ -60,7 +59,7 @@ class Row:
     peer: dict | None = None
     peer_name: str = ""
     ratio: float | None = None
-    calm_ratio: float | None = None
+    undisturbed_ratio: float | None = None
     target: str = ""
     floor: float | None = None
     aim: float | None = None
@@ -90,11 +89,10 @@ class Bench:
             row.floor, row.aim = TARGETS[target].floor, TARGETS[target].aim
         if self.speeds:
             row.ratio = peer.median / ours.median
-            if ours.calm_median is not None:
-                row.calm_ratio = (peer.calm_median or peer.fastest) / ours.calm_median
+            row.undisturbed_ratio = peer.undisturbed / ours.undisturbed
             if target:
-                in_calm = row.calm_ratio is not None and row.calm_ratio >= row.floor
-                row.status = PASSED if row.ratio >= row.floor else CALM if in_calm else MISSED
+                undisturbed = row.undisturbed_ratio >= row.floor
+                row.status = PASSED if row.ratio >= row.floor else UNDISTURBED if undisturbed else MISSED
         self.rows.append(row)
         times = f"{_ns(row.ours)} against {_ns(row.peer)} of {peer_name}"
         self.say(f"  {name}: {times}, {_ratios(asdict(row))} {row.status}")
@@ -103,8 +101,8 @@ class Bench:
         about = {"pixels": times.units, "rounds": times.rounds, "calls_a_round": times.calls_a_round}
         if not self.speeds:
             return about
-        calm = {"calm_calls": times.n_calm, "calm_median_ns": times.calm_median}
-        return about | {"calls": len(times.seconds), "median_ns": times.median, "min_ns": times.fastest} | calm
+        pieces = {"pieces": len(times.pieces), "undisturbed_ns": times.undisturbed}
+        return about | {"calls": len(times.seconds), "median_ns": times.median, "min_ns": times.fastest} | pieces
 
     def compiled(self, name, seconds, forest, *, kind, limited):
         """Keep a forest's size and what compiling it took; `limited` where `COMPILE_SECONDS` holds."""
@@ -162,7 +160,7 @@ def verdicts(parts):
     told = {}
     for key, target in TARGETS.items():
         states = [row["status"] for row in joined(parts, "rows") if row["target"] == key]
-        told[target.words] = next((state for state in (MISSED, CALM, PASSED) if state in states), NOT_MEASURED)
+        told[target.words] = next((state for state in (MISSED, UNDISTURBED, PASSED) if state in states), NOT_MEASURED)
     for part in parts.values():  # a forest may be compiled in several stages: each time counts
         for name, forest in part["forests"].items():
             if "compile_limit_seconds" in forest:
@@ -204,8 +202,8 @@ def _where(found):
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['vectors']}; {versions}; {found['date'][:10]}. "
         "Nanoseconds a pixel or voxel on one thread unless said, median of all calls, made in turns (in brackets the "
-        "ratio by our calls in calm moments, when no neighbour slowed a test loop); before any time is taken, "
-        "masks, labels and tables are compared with scikit-learn's and SciPy's."
+        "ratio of undisturbed times, the fastest of each piece of a call summed: a neighbour hits some pieces of every "
+        "call); before any time is taken, masks, labels and tables are compared with scikit-learn's and SciPy's."
     )
 
 
@@ -259,8 +257,7 @@ def _ns(times):
 def _ratios(row):
     if row["ratio"] is None:
         return ""
-    calm = "" if row["calm_ratio"] is None else f" ({_number(row['calm_ratio'])})"
-    return _number(row["ratio"]) + calm
+    return f"{_number(row['ratio'])} ({_number(row['undisturbed_ratio'])})"
 
 
 def _number(value):

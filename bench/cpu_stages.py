@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 from cpu_engine import Ours, digest
 from cpu_gates import GateError, gate_chain, gate_noise
+from cpu_laps import in_pieces
 from cpu_parts import Parts
 from cpu_peers import NumpyChain, numpy_replicate
 from cpu_report import Bench
 from cpu_scenes import CLEAR, HARD, KEY, PLANE, SENSOR, WEKA, Scene, make_scene
 from cpu_threads import Threads
-from cpu_turns import PATIENCE_SECONDS, Contender, Gauge, in_turns, own_worker
+from cpu_turns import PATIENCE_SECONDS, Contender, in_turns, own_worker
 
 AVX2_TARGET = (("NUMBA_CPU_NAME", "x86-64-v3"),)
 """Code for any processor with AVX2 and FMA, and nothing beyond."""
@@ -80,7 +81,7 @@ class Stages:
     folder : Path
         For files that other processes read.
     patience : float
-        Seconds that calm moments are waited for, see `cpu_turns.in_turns`.
+        Seconds of further rounds until undisturbed times have settled, see `cpu_turns.in_turns`.
     """
 
     def __init__(self, speeds, say, sizes, folder, patience=PATIENCE_SECONDS):
@@ -131,12 +132,8 @@ class Stages:
 
     def times(self, *contenders, repeat=True):
         """Run contenders in turns."""
-        settings = {"repeat": repeat and self.bench.speeds, "gauge": self._gauge, "patience": self.patience}
-        return in_turns(contenders, self.sizes.rounds, **settings)
-
-    @cached_property
-    def _gauge(self):
-        return Gauge() if self.bench.speeds else None
+        speeds = self.bench.speeds
+        return in_turns(contenders, self.sizes.rounds, repeat=repeat and speeds, settle=speeds, patience=self.patience)
 
     def kept(self, name, value):
         """Write a value for another process and return the path of its file."""
@@ -177,7 +174,7 @@ class Stages:
                 with self.bench.stage(f"{recipe.name}, {variant}"):
                     grown = self.grown(recipe, variant)
                     self.bench.gates[f"{recipe.name}, {variant}"] = gate_chain(self.ours, scene, grown)
-                    contenders.append(Contender(variant, self.ours.replicate(scene, grown), scene.raw.size))
+                    contenders.append(Contender(variant, in_pieces(self.ours.replicate(scene, grown)), scene.raw.size))
                     names[variant] = (f"{recipe.name}, {variant}", f"{target} {variant}", chains[variant].features)
             for variant in other:
                 worker = self._worker_of_other_target(stack, scene, self.grown(recipe, variant))
@@ -276,8 +273,8 @@ def _replicates(backend, raw, law):
 
 
 def _asked(worker):
-    """Return a call that another process times."""
-    return lambda number: worker.ask(number=number)["seconds"]
+    """Return a call whose pieces another process times."""
+    return lambda number: np.array(worker.ask(number=number)["pieces"])
 
 
 STAGES = {

@@ -13,16 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit  # noqa: TID251 - a loop to be timed, none of the engine's
 
-CALM = 1.1
-"""A call is calm if the gauge before and after it took at most so many times its shortest time."""
-CALM_CALLS = 5
-"""Calm calls that are waited for."""
+SETTLED = 0.005
+"""Undisturbed times are found where `SETTLING_CALLS` more calls lower none of them by more than this share."""
+SETTLING_CALLS = 4
 PATIENCE_SECONDS = 30.0
-"""Longest wait for calm calls, for each contender whose calls are short enough to be calm."""
-CALLS_A_WAIT = 7
-"""Calls of a contender that such a wait has time for at least."""
+"""Longest time for further calls, for each contender."""
 SHORT_SECONDS = 1.0
 """A call is repeated until a round takes about so long, at most `MOST_CALLS` times: seldom are all disturbed."""
 MOST_CALLS = 50
@@ -38,8 +34,8 @@ class Contender:
     name : str
         What the row is called.
     call : callable
-        Takes the number of the call, from 0, and does the work of `units` pixels; its answer, where it is a float,
-        is the time in seconds that another process measured.
+        Takes the number of the call, from 0, and does the work of `units` pixels. Its answer may be a float, the
+        seconds that another process measured, or an array of the seconds of its pieces (see `cpu_laps`).
     units : float
         Pixels or voxels of a call.
     note : str
@@ -54,26 +50,27 @@ class Contender:
 
 @dataclass
 class Times:
-    """Seconds of every call, and in how many rounds they were made."""
+    """Seconds of every call, the fastest of every piece, and in how many rounds the calls were made."""
 
     units: float
     calls_a_round: int = 1
     rounds: int = 0
     note: str = ""
     seconds: list[float] = field(default_factory=list)
-    calm: list[bool] = field(default_factory=list)
+    pieces: Any = None
+    since: int = 0
+    """Calls since a piece was faster than ever by more than `SETTLED` of the whole call."""
 
-    @property
-    def n_calm(self):
-        """Calls in calm moments of the machine."""
-        return sum(self.calm)
-
-    @property
-    def calm_median(self):
-        """Nanoseconds a pixel over the calm calls; None where they are fewer than `CALM_CALLS`."""
-        if self.n_calm < CALM_CALLS:
-            return None
-        return statistics.median(s for s, calm in zip(self.seconds, self.calm, strict=True) if calm) / self.units * 1e9
+    def add(self, pieces):
+        """Add a call by the seconds of its pieces, which must be as many each time."""
+        self.seconds.append(float(pieces.sum()))
+        if self.pieces is None:
+            self.pieces = pieces
+            return
+        if len(pieces) != len(self.pieces):
+            raise ValueError(f"a call has {len(pieces)} pieces, the calls before had {len(self.pieces)}")
+        before, self.pieces = self.pieces.sum(), np.minimum(pieces, self.pieces)
+        self.since = self.since + 1 if self.pieces.sum() >= (1 - SETTLED) * before else 0
 
     @property
     def median(self):
@@ -85,44 +82,16 @@ class Times:
         """Nanoseconds a pixel."""
         return min(self.seconds) / self.units * 1e9
 
-
-class Gauge:
-    """Whether a neighbour works on the same physical core: vector code in registers, which it slows down, is timed."""
-
-    def __init__(self):
-        self._block = np.arange(1, 513, dtype=np.uint64)
-        _spin(self._block, 1)  # compiles
-        self.best = min(self.seconds() for _ in range(20))
-
-    def seconds(self):
-        """Return the time of one loop, about a millisecond."""
-        began = time.perf_counter()
-        _spin(self._block, 4000)
-        return time.perf_counter() - began
-
-    def is_calm(self):
-        """Return whether the loop is about as fast as ever."""
-        passed = self.seconds()
-        self.best = min(self.best, passed)
-        return passed <= CALM * self.best
+    @property
+    def undisturbed(self):
+        """Nanoseconds a pixel, the fastest of every piece together; of a call without pieces that of the fastest."""
+        return float(self.pieces.sum()) / self.units * 1e9
 
 
-@njit(nogil=True)
-def _spin(block, n):
-    for _ in range(n):
-        for i in range(block.size):
-            x = block[i]
-            x ^= x << np.uint64(13)
-            x ^= x >> np.uint64(7)
-            block[i] = x ^ (x << np.uint64(17))
-
-
-def in_turns(contenders, rounds, *, repeat=True, gauge=None, patience=PATIENCE_SECONDS):
+def in_turns(contenders, rounds, *, repeat=True, settle=False, patience=PATIENCE_SECONDS):
     """Run all contenders in turns and return their `Times` by name.
 
-    One call of each comes first, without the clock: compilers, caches and pools are ready afterwards. With a gauge,
-    contenders whose calls are short are called on, in turns and whenever it is calm, until `CALM_CALLS` calls of each
-    were calm, or patience ends.
+    One call of each comes first, without the clock: compilers, caches and pools are ready afterwards.
 
     Parameters
     ----------
@@ -132,55 +101,41 @@ def in_turns(contenders, rounds, *, repeat=True, gauge=None, patience=PATIENCE_S
         Rounds under the clock.
     repeat : bool
         Whether short calls are repeated within a round.
-    gauge : Gauge, optional
-        Tells calm moments.
+    settle : bool
+        Whether rounds go on until the undisturbed times of all have settled, or patience ends.
     patience : float
-        Seconds that are waited for them, times the contenders that wait.
+        Seconds of further rounds, for each contender.
     """
     found, counts = {}, {}
-
-    def call(each):
-        times = found[each.name]
-        calm = gauge is not None and gauge.is_calm()
-        times.seconds.append(_seconds(each, counts[each.name]))
-        times.calm.append(calm and gauge.is_calm())
-        counts[each.name] += 1
-
     for each in contenders:
-        seconds = _seconds(each, 0)
+        seconds = _pieces(each, 0).sum()
         times = Times(each.units, note=each.note)
         if repeat and seconds < SHORT_SECONDS:
             times.calls_a_round = max(1, min(MOST_CALLS, int(SHORT_SECONDS / max(seconds, 1e-9))))
         found[each.name], counts[each.name] = times, 1
+
+    def a_round(some):
+        for each in some:
+            times = found[each.name]
+            times.rounds += 1
+            for _ in range(times.calls_a_round):
+                times.add(_pieces(each, counts[each.name]))
+                counts[each.name] += 1
+
     for _ in range(rounds):
-        for each in contenders:
-            found[each.name].rounds += 1
-            for _ in range(found[each.name].calls_a_round):
-                call(each)
-    if gauge is not None:
-        waiting = [each for each in contenders if min(found[each.name].seconds) < patience / CALLS_A_WAIT]
-        _wait_for_calm(waiting, found, call, gauge, time.monotonic() + patience * len(waiting))
+        a_round(contenders)
+    until = time.monotonic() + patience * len(contenders) * settle
+    while time.monotonic() < until and any(times.since < SETTLING_CALLS for times in found.values()):
+        a_round([each for each in contenders if found[each.name].since < SETTLING_CALLS])
     return found
 
 
-def _wait_for_calm(waiting, found, call, gauge, until):
-    """Call in turns, whenever it is calm, those who have too few calm calls."""
-    while time.monotonic() < until:
-        waiting = [each for each in waiting if found[each.name].n_calm < CALM_CALLS]
-        if not waiting:
-            return
-        if gauge.is_calm():
-            call(waiting[0])
-            waiting = [*waiting[1:], waiting[0]]
-        else:
-            time.sleep(0.02)
-
-
-def _seconds(contender, number):
+def _pieces(contender, number):
+    """Make a call and return the seconds of its pieces; a call that tells none is one piece."""
     began = time.perf_counter()
     own = contender.call(number)
     passed = time.perf_counter() - began
-    return own if isinstance(own, float) else passed
+    return own if isinstance(own, np.ndarray) else np.array([own if isinstance(own, float) else passed])
 
 
 class WorkerError(RuntimeError):

@@ -19,15 +19,17 @@ import codec_report  # noqa: E402
 import cpu  # noqa: E402
 import cpu_stages  # noqa: E402
 import volume_scale  # noqa: E402
-from cpu_engine import Ours  # noqa: E402 - found by the line above
+from cpu_engine import Ours, digest  # noqa: E402 - found by the line above
 from cpu_forest_peers import lightgbm_text  # noqa: E402
 from cpu_gates import GateError, gate_chain, gate_features, gate_forest, gate_noise, gate_table  # noqa: E402
+from cpu_laps import in_pieces  # noqa: E402
+from cpu_peers import NumpyChain  # noqa: E402
 from cpu_report import (  # noqa: E402
-    CALM,
     MISSED,
     NOT_MEASURED,
     PASSED,
     TARGETS,
+    UNDISTURBED,
     Bench,
     document,
     is_met,
@@ -36,9 +38,11 @@ from cpu_report import (  # noqa: E402
     part,
 )
 from cpu_scenes import HARD, PLANE, SENSOR, enlarged, forest_size, make_scene  # noqa: E402
-from cpu_turns import Contender, Gauge, Times, Worker, WorkerError, in_turns  # noqa: E402
+from cpu_turns import Contender, Times, Worker, WorkerError, in_turns  # noqa: E402
 from readme_block import block_of, newest, replace_block  # noqa: E402
 
+from compdistort.backend.compiled.blocks import FeatureBlocks  # noqa: E402
+from compdistort.features import FEATURE_SETS  # noqa: E402
 from compdistort.replicate import noise_tables  # noqa: E402
 from compdistort.sensor.model import SensorModel  # noqa: E402
 
@@ -122,11 +126,23 @@ def _found(bench):
     return document({"one": part(bench, {}), "two": part(Bench(), {})}, ABOUT)
 
 
-def _bench(ratio, calm=False):
+def _times(units, rounds, *calls):
+    times = Times(units, rounds=rounds)
+    for pieces in calls:
+        times.add(np.array(pieces))
+    return times
+
+
+def _bench(ratio, disturbed=False):
+    """Return rows of the ratios that `ratio` gives, of calls of two pieces; `disturbed`: one of them is slow each time.
+
+    A call of ours takes 2 s, undisturbed 1 s where calls are disturbed.
+    """
     bench = Bench(say=lambda _: None)
     for target in TARGETS:
-        ours = Times(units=1e6, rounds=9, seconds=[1.0] * 5 + [2.0] + [3.0] * 5, calm=[calm] * 5 + [False] * 6)
-        peer = Times(units=1e6, rounds=3, seconds=[2 * ratio(target)] * 3)
+        calls = [[0.5, 1.5], [1.5, 0.5]] if disturbed else [[1.0, 1.0]]
+        ours = _times(1e6, 9, *calls * 6)
+        peer = _times(1e6, 3, *[[2 * ratio(target)]] * 3)
         bench.compare(f"row {target}", ours, peer, "peer", target=target)
     return bench
 
@@ -135,10 +151,7 @@ def test_floors_judge_the_ratio_of_medians():
     met = _found(_bench(lambda target: TARGETS[target].floor))
     assert is_met(met)
     assert met["parts"]["one"]["rows"][0]["ratio"] == TARGETS["volume float"].floor
-    assert (met["parts"]["one"]["rows"][0]["ours"]["median_ns"], met["parts"]["one"]["rows"][0]["ours"]["min_ns"]) == (
-        2000.0,
-        1000.0,
-    )
+    assert {met["parts"]["one"]["rows"][0]["ours"][name] for name in ("median_ns", "min_ns", "undisturbed_ns")} == {2e3}
     missed = _found(_bench(lambda target: TARGETS[target].floor * (0.99 if target == "noise" else 1)))
     assert not is_met(missed)
     assert missed["verdicts"][TARGETS["noise"].words] == MISSED
@@ -146,58 +159,67 @@ def test_floors_judge_the_ratio_of_medians():
     assert "3 MISSED" in markdown(missed)
 
 
-def test_floors_that_medians_miss_are_reached_in_calm_moments_and_the_table_says_so():
+def test_floors_that_medians_miss_are_reached_undisturbed_and_the_table_says_so():
     low = lambda target: TARGETS[target].floor * (0.6 if target == "noise" else 1)  # noqa: E731
-    found = _found(_bench(low, calm=True))
+    found = _found(_bench(low, disturbed=True))
     assert is_met(found)
-    assert found["verdicts"][TARGETS["noise"].words] == CALM
-    assert "| 1.80 (3.60) | 3 passed in calm moments |" in markdown(found)
-    assert not is_met(_found(_bench(low)))  # the same calls, none of them calm
+    assert found["verdicts"][TARGETS["noise"].words] == UNDISTURBED
+    assert "| 1.80 (3.60) | 3 passed undisturbed |" in markdown(found)
+    assert not is_met(_found(_bench(low)))  # calls as long, but none of their pieces was ever faster
 
 
-def test_calm_calls_are_waited_for_and_a_disturbed_machine_has_none():
-    class Fickle:
-        """Calm now and then."""
-
-        asked = 0
-
-        def is_calm(self):
-            self.asked += 1
-            return self.asked % 9 < 4
-
-    one = Contender("a", lambda _: 0.01, 1.0)
-    times = in_turns([one], 2, repeat=False, gauge=Fickle())["a"]
-    assert times.n_calm >= 5
-    assert len(times.seconds) == len(times.calm) > times.rounds == 2
-    assert times.calm_median == pytest.approx(1e7)
-    assert in_turns([one], 2, repeat=False)["a"].calm_median is None
-    hasty = in_turns([one], 2, repeat=False, gauge=Fickle(), patience=0.0)["a"]
-    assert len(hasty.seconds) == 2  # nobody waits
-
-
-def test_all_contenders_share_a_calm_moment():
-    class Once:
-        """Calm for a while, after the rounds."""
-
-        asked = 0
-
-        def is_calm(self):
-            self.asked += 1
-            return 5 < self.asked < 40
-
+def test_rounds_go_on_until_undisturbed_times_settle_or_patience_ends():
+    slow_until = {"a": 9, "b": 5}
     calls = []
-    pair = [Contender(name, lambda _, name=name: calls.append(name) or 0.01, 1.0) for name in "ab"]
-    found = in_turns(pair, 1, repeat=False, gauge=Once(), patience=0.2)
-    assert found["a"].n_calm == found["b"].n_calm == 5
-    assert calls == ["a", "b"] * 7  # the first without the clock, then a round, then in turns
+
+    def call(name):
+        def run(number):
+            calls.append(name)
+            return np.array([0.1, max(0.1, 1.0 - 0.1 * min(number, slow_until[name]))])
+
+        return run
+
+    pair = [Contender(name, call(name), 1.0) for name in "ab"]
+    found = in_turns(pair, 2, repeat=False, settle=True)
+    assert [len(found[name].seconds) for name in "ab"] == [13, 9]  # four more calls that make nothing faster
+    assert (found["a"].rounds, found["b"].rounds) == (13, 9)
+    assert found["a"].undisturbed == pytest.approx(0.2e9)
+    assert calls[:20] == ["a", "b"] * 10
+    assert len(in_turns(pair, 2, repeat=False)["a"].seconds) == 2
+    assert len(in_turns(pair, 2, repeat=False, settle=True, patience=0.0)["a"].seconds) == 2
 
 
-def test_the_gauge_calls_a_slow_loop_disturbed(monkeypatch):
-    gauge = Gauge()
-    monkeypatch.setattr(gauge, "seconds", lambda: 1.2 * gauge.best)
-    assert not gauge.is_calm()
-    monkeypatch.setattr(gauge, "seconds", lambda: gauge.best)
-    assert gauge.is_calm()
+def test_undisturbed_times_are_the_fastest_pieces_of_all_calls():
+    times = _times(1.0, 1, [1.0, 4.0, 2.0], [3.0, 2.0, 2.0])
+    assert (times.undisturbed, times.fastest, times.median) == (5e9, 7e9, 7e9)
+    with pytest.raises(ValueError, match="2 pieces, the calls before had 3"):
+        times.add(np.array([1.0, 1.0]))
+
+
+def test_pieces_are_those_of_the_work_and_leave_it_as_it_is(ours, small):
+    scene, grown = small
+    work = ours.replicate(scene, grown)
+    pieces = [in_pieces(work)(number) for number in range(2)]
+    n_blocks = -(-scene.raw.shape[1] * 48 // 4096) * scene.raw.shape[0]
+    assert len(pieces[0]) == len(pieces[1]) >= 2 * n_blocks  # features and votes of every block, and what it reads
+    assert all((piece > 0).all() for piece in pieces)
+    before = digest(work(0))
+    passed = in_pieces(lambda number: tables.append(digest(work(number))))
+    tables = []
+    passed(0)
+    assert tables == [before]
+    assert not hasattr(FeatureBlocks.run, "__wrapped__")  # nothing stays wrapped
+    chain = NumpyChain(scene, "ilastik")
+    found = chain(0)
+    n_filters = sum(1 + (sigma > 1) for sigma in FEATURE_SETS["ilastik"])
+    assert len(found) > grown.estimator.n_estimators + 3 * n_filters  # every tree, and every pass along an axis
+    assert found.sum() == pytest.approx(sum(seconds[-1] for seconds in chain.stages.values()))
+
+
+def test_a_call_that_raises_leaves_nothing_wrapped():
+    with pytest.raises(ZeroDivisionError):
+        in_pieces(lambda number: 1 / number)(0)
+    assert not hasattr(FeatureBlocks.run, "__wrapped__")
 
 
 def test_what_was_not_measured_is_not_met():
