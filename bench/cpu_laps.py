@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import wraps
 
 import numpy as np
+from cpu_turns import Pieces
 from scipy.ndimage import _filters as scipy_filters
 from sklearn.tree import DecisionTreeClassifier
 
@@ -29,7 +30,7 @@ CALLS = (
 
 
 def in_pieces(call):
-    """Return a call that gives the seconds of its pieces, float64 of shape (n_pieces,).
+    """Return a call that answers with its `Pieces`.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def in_pieces(call):
             began = time.perf_counter()
             call(number)
             ends.append(time.perf_counter())
-        return np.diff([began, *ends])
+        return Pieces(np.diff([began, *ends]))
 
     return timed
 

@@ -9,6 +9,7 @@ from inspect import signature
 import numpy as np
 from cpu_laps import in_pieces
 from cpu_scenes import SENSOR
+from cpu_turns import Pieces
 from scipy import ndimage
 
 from compdistort.features import FEATURE_SETS
@@ -107,17 +108,17 @@ class NumpyChain:
         return f"forest and components on 1/{self.share} of the pixels, times {self.share}" if self.share > 1 else ""
 
     def __call__(self, number):
-        """Make one replicate and its objects; return the seconds of its pieces on all pixels."""
+        """Make one replicate and its objects; return its `Pieces`, as they are on all pixels."""
         done, pieces = {}, []
         steps = (
             ("noise", self._noise, 1), ("features", self._features, 1), ("forest", self._forest, self.share),
             ("components", self._components, self.share), ("table", self._table, self.share),
         )  # fmt: skip
         for name, step, share in steps:
-            seconds = in_pieces(lambda _, step=step: step(done, number))(number) * share
+            seconds = in_pieces(lambda _, step=step: step(done, number))(number).seconds * share
             self.stages[name].append(float(seconds.sum()))
             pieces.append(seconds)
-        return np.concatenate(pieces)
+        return Pieces(np.concatenate(pieces))
 
     def _noise(self, done, number):
         done["image"] = numpy_replicate(self.scene.raw, np.random.default_rng(number))

@@ -15,7 +15,7 @@ from cpu_peers import NumpyChain, numpy_replicate
 from cpu_report import Bench
 from cpu_scenes import CLEAR, HARD, KEY, PLANE, SENSOR, WEKA, Scene, make_scene
 from cpu_threads import Threads
-from cpu_turns import PATIENCE_SECONDS, Contender, in_turns, own_worker
+from cpu_turns import PATIENCE_SECONDS, Contender, Pieces, in_turns, own_worker
 
 AVX2_TARGET = (("NUMBA_CPU_NAME", "x86-64-v3"),)
 """Code for any processor with AVX2 and FMA, and nothing beyond."""
@@ -274,7 +274,7 @@ def _replicates(backend, raw, law):
 
 def _asked(worker):
     """Return a call whose pieces another process times."""
-    return lambda number: np.array(worker.ask(number=number)["pieces"])
+    return lambda number: Pieces(np.array(worker.ask(number=number)["pieces"]))
 
 
 STAGES = {

@@ -25,6 +25,13 @@ MOST_CALLS = 50
 ANSWER_SECONDS = 900.0
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """What a call answers that knows the seconds of its pieces, float64 of shape (n_pieces,)."""
+
+    seconds: np.ndarray
+
+
 @dataclass
 class Contender:
     """Something under the clock.
@@ -35,7 +42,7 @@ class Contender:
         What the row is called.
     call : callable
         Takes the number of the call, from 0, and does the work of `units` pixels. Its answer may be a float, the
-        seconds that another process measured, or an array of the seconds of its pieces (see `cpu_laps`).
+        seconds that another process measured, or its `Pieces`; anything else means nothing.
     units : float
         Pixels or voxels of a call.
     note : str
@@ -135,7 +142,7 @@ def _pieces(contender, number):
     began = time.perf_counter()
     own = contender.call(number)
     passed = time.perf_counter() - began
-    return own if isinstance(own, np.ndarray) else np.array([own if isinstance(own, float) else passed])
+    return own.seconds if isinstance(own, Pieces) else np.array([own if isinstance(own, float) else passed])
 
 
 class WorkerError(RuntimeError):

@@ -38,7 +38,7 @@ from cpu_report import (  # noqa: E402
     part,
 )
 from cpu_scenes import HARD, PLANE, SENSOR, enlarged, forest_size, make_scene  # noqa: E402
-from cpu_turns import Contender, Times, Worker, WorkerError, in_turns  # noqa: E402
+from cpu_turns import Contender, Pieces, Times, Worker, WorkerError, in_turns  # noqa: E402
 from readme_block import block_of, newest, replace_block  # noqa: E402
 
 from compdistort.backend.compiled.blocks import FeatureBlocks  # noqa: E402
@@ -175,7 +175,7 @@ def test_rounds_go_on_until_undisturbed_times_settle_or_patience_ends():
     def call(name):
         def run(number):
             calls.append(name)
-            return np.array([0.1, max(0.1, 1.0 - 0.1 * min(number, slow_until[name]))])
+            return Pieces(np.array([0.1, max(0.1, 1.0 - 0.1 * min(number, slow_until[name]))]))
 
         return run
 
@@ -199,7 +199,7 @@ def test_undisturbed_times_are_the_fastest_pieces_of_all_calls():
 def test_pieces_are_those_of_the_work_and_leave_it_as_it_is(ours, small):
     scene, grown = small
     work = ours.replicate(scene, grown)
-    pieces = [in_pieces(work)(number) for number in range(2)]
+    pieces = [in_pieces(work)(number).seconds for number in range(2)]
     n_blocks = -(-scene.raw.shape[1] * 48 // 4096) * scene.raw.shape[0]
     assert len(pieces[0]) == len(pieces[1]) >= 2 * n_blocks  # features and votes of every block, and what it reads
     assert all((piece > 0).all() for piece in pieces)
@@ -210,7 +210,7 @@ def test_pieces_are_those_of_the_work_and_leave_it_as_it_is(ours, small):
     assert tables == [before]
     assert not hasattr(FeatureBlocks.run, "__wrapped__")  # nothing stays wrapped
     chain = NumpyChain(scene, "ilastik")
-    found = chain(0)
+    found = chain(0).seconds
     n_filters = sum(1 + (sigma > 1) for sigma in FEATURE_SETS["ilastik"])
     assert len(found) > grown.estimator.n_estimators + 3 * n_filters  # every tree, and every pass along an axis
     assert found.sum() == pytest.approx(sum(seconds[-1] for seconds in chain.stages.values()))
@@ -324,6 +324,12 @@ def test_contenders_take_turns():
     assert order == [(name, k) for k in range(4) for name in "ab"]  # the first pair without the clock
     assert (found["a"].seconds, found["a"].rounds) == ([1.0] * 3, 3)
     assert found["a"].median == found["a"].fastest == 1.0 / 10 * 1e9
+
+
+def test_an_array_that_a_call_returns_is_no_time():
+    found = in_turns([Contender("a", lambda _: np.full(9, 1e6), 1.0)], 2, repeat=False)["a"]
+    assert len(found.pieces) == 1
+    assert found.median < 1e9
 
 
 def test_short_calls_are_repeated_within_a_round():
