@@ -73,7 +73,7 @@ class Parts:
         with ExitStack() as stack:
             contenders = [
                 Contender("ours", in_pieces(all_blocks(scene.raw, bank)), scene.raw.size),
-                Contender("stack", lambda _: backend.feature_stack(scene.raw, bank), scene.raw.size),
+                Contender("stack", lambda _: backend.feature_stack(scene.raw, bank), scene.raw.size, settles=False),
                 Contender("SciPy", in_pieces(lambda _: scipy_stack(part, name, scene.sigmas)), part.size, share),
                 *self._other_stacks(stack, scene, name, part, share, label),
             ]
@@ -89,7 +89,7 @@ class Parts:
             few = part if part.ndim == 2 else part[: max(8, len(part) // 4)]
             call = skimage_features(few, sigmas)
             own = f"{share}, scikit-image on {len(few)}; its own features, {len(sigmas)} scales".lstrip(", ")
-            yield Contender("scikit-image multiscale_basic_features", lambda _: call(), few.size, own)
+            yield Contender("scikit-image multiscale_basic_features", lambda _: call(), few.size, own, settles=False)
         if name == "ilastik" and part.ndim == 2:
             try:
                 run = opencv_stack(part, scene.of(part).bank(name))
@@ -97,13 +97,15 @@ class Parts:
                 self.bench.miss("OpenCV", str(error))
             else:
                 self._check_opencv(run(), scene.of(part), name)
-                yield Contender("OpenCV", lambda _: run(), part.size, share)
+                yield Contender("OpenCV", lambda _: run(), part.size, share, settles=False)
         for library in ("vigra", "fastfilters") if name == "ilastik" else ():
             data = {"image": part, "sigmas": np.array(sigmas)}
             worker = self._foreign(stack, library, "features", data, label)
             if worker is not None:
                 call = worker.ask
-                yield Contender(library, lambda k, call=call: call(number=k)["seconds"], part.size, share)
+                yield Contender(
+                    library, lambda k, call=call: call(number=k)["seconds"], part.size, share, settles=False
+                )
 
     def _check_opencv(self, planes, scene, name):
         ours = self.stages.ours.backend.feature_stack(scene.raw, scene.bank(name))
@@ -178,7 +180,7 @@ class Parts:
             if not self.bench.speeds:
                 words = share
             call = peer.probability
-            found.append(Contender(peer.name, lambda _, call=call: call(rows), len(rows), words))
+            found.append(Contender(peer.name, lambda _, call=call: call(rows), len(rows), words, settles=False))
         scene = self.stages.scene(HARD)
         few = np.ascontiguousarray(rows[: max(512, len(rows) // 8)])
         bank = scene.bank()
@@ -192,7 +194,7 @@ class Parts:
         worker = self._foreign(stack, "vigra", "forest", data, "forest")
         if worker is not None:
             words = f"on {len(few)} pixels, ours on {planes.shape[1]}; its own forest of the same rows"
-            found.append(Contender("vigra", lambda k: worker.ask(number=k)["seconds"], len(few), words))
+            found.append(Contender("vigra", lambda k: worker.ask(number=k)["seconds"], len(few), words, settles=False))
         return found
 
     # --- object table

@@ -197,7 +197,7 @@ class Stages:
         if (recipe.name, "float") not in self._grown:
             return
         steps = self.ours.stages(scene, self.grown(recipe, "float"))
-        ours = self.times(*(Contender(name, call, scene.raw.size) for name, call in steps.items()))
+        ours = self.times(*(Contender(name, call, scene.raw.size, settles=False) for name, call in steps.items()))
         peer = {name: float(np.median(v[1:])) / scene.raw.size * 1e9 for name, v in chain.stages.items()}
         if not self.bench.speeds:
             ours, peer = dict.fromkeys(ours), dict.fromkeys(peer)

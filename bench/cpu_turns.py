@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-SETTLED = 0.005
-"""Undisturbed times are found where `SETTLING_CALLS` more calls lower none of them by more than this share."""
-SETTLING_CALLS = 4
+SETTLED, SETTLING_CALLS = 0.005, 8
+"""An undisturbed time has settled when so many more calls together lower it by at most this share."""
+SETTLING_SECONDS = 3.0
+"""Short calls are repeated for about so long in a further round."""
 PATIENCE_SECONDS = 30.0
 """Longest time for further calls, for each contender."""
 SHORT_SECONDS = 1.0
@@ -53,6 +54,8 @@ class Contender:
     call: Callable[[int], Any]
     units: float
     note: str = ""
+    settles: bool = True
+    """Whether further rounds are made for it."""
 
 
 @dataclass
@@ -65,19 +68,22 @@ class Times:
     note: str = ""
     seconds: list[float] = field(default_factory=list)
     pieces: Any = None
-    since: int = 0
-    """Calls since a piece was faster than ever by more than `SETTLED` of the whole call."""
+    sums: list[float] = field(default_factory=list)
+    """Seconds of the fastest pieces together, after each call."""
 
     def add(self, pieces):
         """Add a call by the seconds of its pieces, which must be as many each time."""
-        self.seconds.append(float(pieces.sum()))
-        if self.pieces is None:
-            self.pieces = pieces
-            return
-        if len(pieces) != len(self.pieces):
+        if self.pieces is not None and len(pieces) != len(self.pieces):
             raise ValueError(f"a call has {len(pieces)} pieces, the calls before had {len(self.pieces)}")
-        before, self.pieces = self.pieces.sum(), np.minimum(pieces, self.pieces)
-        self.since = self.since + 1 if self.pieces.sum() >= (1 - SETTLED) * before else 0
+        self.seconds.append(float(pieces.sum()))
+        self.pieces = pieces if self.pieces is None else np.minimum(pieces, self.pieces)
+        self.sums.append(float(self.pieces.sum()))
+
+    @property
+    def settled(self):
+        """Whether the last calls made no piece much faster."""
+        n = SETTLING_CALLS
+        return len(self.sums) > n and self.sums[-1] >= (1 - SETTLED) * self.sums[-1 - n]
 
     @property
     def median(self):
@@ -109,9 +115,9 @@ def in_turns(contenders, rounds, *, repeat=True, settle=False, patience=PATIENCE
     repeat : bool
         Whether short calls are repeated within a round.
     settle : bool
-        Whether rounds go on until the undisturbed times of all have settled, or patience ends.
+        Whether rounds go on until the undisturbed times of those that settle have settled, or patience ends.
     patience : float
-        Seconds of further rounds, for each contender.
+        Seconds of further rounds, for each of them.
     """
     found, counts = {}, {}
     for each in contenders:
@@ -121,19 +127,24 @@ def in_turns(contenders, rounds, *, repeat=True, settle=False, patience=PATIENCE
             times.calls_a_round = max(1, min(MOST_CALLS, int(SHORT_SECONDS / max(seconds, 1e-9))))
         found[each.name], counts[each.name] = times, 1
 
-    def a_round(some):
+    def a_round(some, seconds):
         for each in some:
             times = found[each.name]
             times.rounds += 1
-            for _ in range(times.calls_a_round):
+            most = max(times.calls_a_round, int(seconds / min(times.seconds))) if seconds else times.calls_a_round
+            for _ in range(min(MOST_CALLS, most)):
                 times.add(_pieces(each, counts[each.name]))
                 counts[each.name] += 1
 
     for _ in range(rounds):
-        a_round(contenders)
-    until = time.monotonic() + patience * len(contenders) * settle
-    while time.monotonic() < until and any(times.since < SETTLING_CALLS for times in found.values()):
-        a_round([each for each in contenders if found[each.name].since < SETTLING_CALLS])
+        a_round(contenders, 0)
+    waiting = [each for each in contenders if each.settles and settle]
+    until = time.monotonic() + patience * len(waiting)
+    while time.monotonic() < until:
+        waiting = [each for each in waiting if not found[each.name].settled]
+        if not waiting:
+            break
+        a_round(waiting, SETTLING_SECONDS)
     return found
 
 

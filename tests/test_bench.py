@@ -180,13 +180,21 @@ def test_rounds_go_on_until_undisturbed_times_settle_or_patience_ends():
         return run
 
     pair = [Contender(name, call(name), 1.0) for name in "ab"]
-    found = in_turns(pair, 2, repeat=False, settle=True)
-    assert [len(found[name].seconds) for name in "ab"] == [13, 9]  # four more calls that make nothing faster
-    assert (found["a"].rounds, found["b"].rounds) == (13, 9)
-    assert found["a"].undisturbed == pytest.approx(0.2e9)
-    assert calls[:20] == ["a", "b"] * 10
+    alone = Contender("c", call("b"), 1.0, settles=False)
+    found = in_turns([*pair, alone], 2, repeat=False, settle=True)
+    # Further rounds of about 3 s: 2 calls while they take more than a second, up to 15 of 0.2 s.
+    assert [found[name].undisturbed for name in "ab"] == pytest.approx([0.2e9, 0.6e9])
+    assert all(found[name].settled and len(found[name].seconds) > slow_until[name] + 7 for name in "ab")
+    assert len(found["c"].seconds) == 2
+    assert calls[:6] == ["a", "b", "b"] * 2
     assert len(in_turns(pair, 2, repeat=False)["a"].seconds) == 2
     assert len(in_turns(pair, 2, repeat=False, settle=True, patience=0.0)["a"].seconds) == 2
+
+
+def test_slow_improvement_is_not_settled():
+    times = _times(1.0, 1, *[[1.0 - 0.002 * k] for k in range(20)])
+    assert not times.settled  # every call lowers it a little, eight of them by 1.6 %
+    assert _times(1.0, 1, *[[1.0 - 0.0004 * k] for k in range(20)]).settled
 
 
 def test_undisturbed_times_are_the_fastest_pieces_of_all_calls():
