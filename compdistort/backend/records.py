@@ -97,7 +97,7 @@ class FeatureBins:
     top : int
         Largest code: 255 (codes are uint8) or 65535 (uint16); the smallest is 0.
     knot : ndarray of shape (n_features, n_knots), float32
-        Strictly rising feature values; two knots make an affine map. Features beyond them get code 0 or `top`.
+        Strictly rising feature values, 2 to 4; two make an affine map. Features beyond them get code 0 or `top`.
     level : ndarray of shape (n_features, n_knots), float32
         Codes at the knots, strictly rising whole numbers from 0 to `top`.
     """

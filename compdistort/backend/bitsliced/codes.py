@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.base import FeatureBins, FlatForest, Float32, UInt16
-from compdistort.backend.compiled.codes import SIDE, cells_of, encode_bins, encode_ranks
+from compdistort.backend.compiled.codes import PIECES, SIDE, cells_of, encode_bins, encode_ranks
 from compdistort.backend.plain.codes import bin_slopes, threshold_codes
 from compdistort.errors import ConfigError
 
@@ -79,7 +79,8 @@ def encoder_of(forest: FlatForest) -> Encoder:
     Raises
     ------
     ConfigError
-        If a feature has more than 65535 distinct thresholds, or a threshold is no edge of its bins.
+        If a feature has more than 65535 distinct thresholds, a threshold is no edge of its bins, or their maps have
+        more than 4 knots.
 
     Examples
     --------
@@ -116,8 +117,13 @@ def encoder_of(forest: FlatForest) -> Encoder:
 
 
 def _bin_tables(bins: FeatureBins, used: NDArray[np.integer]) -> tuple[NDArray[Any], ...]:
-    """Return what `encode_bins` reads."""
-    return tuple(np.ascontiguousarray(table[used]) for table in (bins.knot, bin_slopes(bins), bins.level))
+    """Return what `encode_bins` reads: a piece that is repeated starts where it started, so that nothing changes."""
+    tables = bins.knot[:, :-1], bin_slopes(bins), bins.level[:, :-1], bins.level[:, 1:]
+    n_pieces = tables[0].shape[1]
+    if n_pieces > PIECES:
+        raise ConfigError(f"maps to bins have {n_pieces + 1} knots", f"use {PIECES + 1} at most")
+    piece = [0] if n_pieces == 1 else [min(k, n_pieces - 1) for k in range(PIECES)]
+    return tuple(np.ascontiguousarray(table[used][:, piece]) for table in tables)
 
 
 def _rank_tables(limits: list[Float32]) -> tuple[NDArray[Any], ...]:

@@ -20,6 +20,9 @@ from compdistort.backend.compiled.taps import address
 SIDE = 8
 """Thresholds compared at once; each row of thresholds ends in so many infinities."""
 
+PIECES = 3
+"""Pieces of a bent map, all at once; maps of fewer repeat their last."""
+
 _CHUNK = 512
 _ZERO, _HALF = np.float32(0), np.float32(0.5)
 _SIDE, _BYTES = np.uint64(SIDE), np.uint64(4)
@@ -174,7 +177,7 @@ def _ranks_in_words(features, skip, knot, scale, width, base, base_start, limits
     _encode_ranks(features, skip, knot, scale, width, base, base_start, limits, limit_start, out, nan_counts)
 
 
-def encode_bins(features, skip, knot, slope, level, out, nan_counts):
+def encode_bins(features, skip, start, slope, low, high, out, nan_counts):
     """Write bins and add up NaN.
 
     Parameters
@@ -183,46 +186,41 @@ def encode_bins(features, skip, knot, slope, level, out, nan_counts):
         One plane a feature.
     skip : int
         Pixels before those whose codes are wanted.
-    knot, level : ndarray of shape (n_features, n_knots), float32
-        As in `FeatureBins`.
-    slope : ndarray of shape (n_features, n_knots - 1), float32
-        See `backend.plain.codes.bin_slopes`.
+    start, slope, low, high : ndarray of shape (n_features, 1 or `PIECES`), float32
+        Of each piece of a map: the knot where it starts, codes per unit, levels at its ends. See `bin_codes` in
+        `backend.plain.codes`.
     out : ndarray of shape (n_features, n_wanted), uint8 or uint16
         Bins; any for NaN.
     nan_counts : ndarray of shape (n_features,), int64
         Grows by the number of NaN.
     """
     loop = _bins_in_bytes if out.itemsize == 1 else _bins_in_words
-    loop(features, skip, knot, slope, level, out, nan_counts)
+    loop(features, skip, start, slope, low, high, out, nan_counts)
 
 
 @njit(error_model="numpy")
-def _encode_bins(features, skip, knot, slope, level, out, nan_counts):
-    y = np.empty(_CHUNK, np.float32)
+def _encode_bins(features, skip, start, slope, low, high, out, nan_counts):
     for f in range(features.shape[0]):
+        values = features[f, skip : skip + out.shape[1]]
         if slope.shape[1] == 1:
-            values = features[f, skip : skip + out.shape[1]]
-            nan_counts[f] += _bin_affine(values, knot[f, 0], slope[f, 0], level[f, 0], level[f, 1], out[f])
-            continue
-        for start in range(0, out.shape[1], _CHUNK):
-            values = features[f, skip + start : skip + min(start + _CHUNK, out.shape[1])]
-            nan_counts[f] += _count_nan(values)
-            _bin_chunk(values, knot[f], slope[f], level[f], y, out[f, start : start + _CHUNK])
+            nan_counts[f] += _bin_affine(values, start[f, 0], slope[f, 0], low[f, 0], high[f, 0], out[f])
+        else:
+            nan_counts[f] += _bin_bent(values, start[f], slope[f], low[f], high[f], out[f])
 
 
 @kept_loop
-def _bins_in_bytes(features, skip, knot, slope, level, out, nan_counts):
-    _encode_bins(features, skip, knot, slope, level, out, nan_counts)
+def _bins_in_bytes(features, skip, start, slope, low, high, out, nan_counts):
+    _encode_bins(features, skip, start, slope, low, high, out, nan_counts)
 
 
 @kept_loop
-def _bins_in_words(features, skip, knot, slope, level, out, nan_counts):
-    _encode_bins(features, skip, knot, slope, level, out, nan_counts)
+def _bins_in_words(features, skip, start, slope, low, high, out, nan_counts):
+    _encode_bins(features, skip, start, slope, low, high, out, nan_counts)
 
 
 @njit(error_model="numpy")
 def _bin_affine(values, k, c, low, high, out):
-    """Write the bins of a map of one piece, all in one pass; return the number of NaN."""
+    """Write the bins of a map of one piece; return the number of NaN."""
     bad = np.int32(0)
     for i in range(values.size):
         x = values[i]
@@ -235,13 +233,24 @@ def _bin_affine(values, k, c, low, high, out):
 
 
 @njit(error_model="numpy")
-def _bin_chunk(values, knot, slope, level, y, out):
-    for s in range(slope.size):
-        k, c, low, high = knot[s], slope[s], level[s], level[s + 1]
-        for i in range(values.size):
-            v = (values[i] - k) * c + low
-            v = v if v > low else low  # NaN goes to the lowest code
-            v = v if v < high else high
-            y[i] = v if s == 0 or values[i] >= k else y[i]
+def _bin_bent(values, start, slope, low, high, out):
+    """Write the bins of a map of three pieces, all in one pass; return the number of NaN."""
+    k0, k1, k2 = start[0], start[1], start[2]
+    c0, c1, c2 = slope[0], slope[1], slope[2]
+    low0, low1, low2 = low[0], low[1], low[2]
+    high0, high1, high2 = high[0], high[1], high[2]
+    bad = np.int32(0)
     for i in range(values.size):
-        out[i] = np.int32(y[i] + _HALF)
+        x = values[i]
+        v = (x - k0) * c0 + low0
+        v = v if v > low0 else low0  # NaN goes to the lowest code
+        v = v if v < high0 else high0
+        later = (x - k1) * c1 + low1  # from its start on a piece is not below its first level
+        later = later if later < high1 else high1
+        v = later if x >= k1 else v
+        later = (x - k2) * c2 + low2
+        later = later if later < high2 else high2
+        v = later if x >= k2 else v
+        out[i] = np.int32(v + _HALF)
+        bad = np.int32(bad + np.int32(x != x))
+    return np.int64(bad)
