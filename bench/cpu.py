@@ -3,7 +3,8 @@
 Every stage first proves its results: a wrong bit has no speed. All contenders of a row run in turns, in one process
 where they can. A file ``.part`` is written after every stage, the result at the end; ``--add`` takes over the stages
 that earlier results of the same machine and code hold, so that a run which was broken off goes on, and stages may run
-where it is quiet.
+where it is quiet. ``--patience SECONDS`` bounds the further rounds of each contender, which go on until undisturbed
+times settle.
 ``--readme`` measures nothing and writes the tables of the newest result into README.md.
 
 Exit codes: 0 all results right and all floors reached, 1 not, 2 usage.
@@ -45,7 +46,10 @@ def _parser():
 
 
 def _seconds(text):
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 on")
     return value

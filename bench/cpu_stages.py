@@ -47,8 +47,8 @@ class Sizes:
     table_side: int
     trees: int | None = None
     """Overrides the recipes where given."""
-    other_target: tuple[str, ...] = ("float", "uint8")
-    """Variants of the hard scene that run in code for AVX2 alone, too."""
+    other_target: tuple[str, ...] = tuple(KINDS)
+    """Variants of whole replicates that run in code for AVX2 alone, too."""
     other_environment: tuple[tuple[str, str], ...] = AVX2_TARGET
 
 
@@ -145,8 +145,8 @@ class Stages:
     # --- whole replicates
 
     def hard(self):
-        """Whole replicates of the hard volume, exact features, and in code for AVX2 alone."""
-        self._whole(HARD, ("float", "uint16", "uint8"), "volume", self._other_target)
+        """Whole replicates of the hard volume, exact features."""
+        self._whole(HARD, ("float", "uint16", "uint8"), "volume")
 
     def fast(self):
         """Whole replicates of the hard volume, features of the set `fast`."""
@@ -164,7 +164,8 @@ class Stages:
         """Whole replicates of a plane with the features of Weka."""
         self._whole(WEKA, ("float", "uint8"), "plane")
 
-    def _whole(self, recipe, variants, target, other=()):
+    def _whole(self, recipe, variants, target):
+        """Time whole replicates, and again in code for AVX2 alone, beside the chain of the same features."""
         scene, chains = self.scene(recipe), {variant: self.chain(recipe, variant) for variant in variants}
         chain, names = chains[variants[0]], {}
         with ExitStack() as stack:
@@ -176,11 +177,11 @@ class Stages:
                     self.bench.gates[f"{recipe.name}, {variant}"] = gate_chain(self.ours, scene, grown)
                     contenders.append(Contender(variant, in_pieces(self.ours.replicate(scene, grown)), scene.raw.size))
                     names[variant] = (f"{recipe.name}, {variant}", f"{target} {variant}", chains[variant].features)
-            for variant in other:
-                worker = self._worker_of_other_target(stack, scene, self.grown(recipe, variant))
+            for variant in (each for each in variants if each in self._other_target):
                 name = f"{recipe.name}, {variant}, code for AVX2 alone"
+                worker = self._worker_of_other_target(stack, name, scene, self.grown(recipe, variant))
                 contenders.append(Contender(name, _asked(worker), scene.raw.size))
-                names[name] = (name, f"{target} {variant}", chain.features)
+                names[name] = (name, f"{target} {variant}", chains[variant].features)
             chain.stages = {name: [] for name in chain.STAGES}
             found = self.times(*contenders)
         for variant, (name, key, features) in names.items():
@@ -213,13 +214,13 @@ class Stages:
             return ()
         return self.sizes.other_target
 
-    def _worker_of_other_target(self, stack, scene, grown):
-        path = self.kept(f"avx2_{grown.kind}", {"scene": scene, "grown": grown})
+    def _worker_of_other_target(self, stack, name, scene, grown):
+        path = self.kept("avx2", {"scene": scene, "grown": grown})
         worker = stack.enter_context(own_worker("ours", path, environment=dict(self.sizes.other_environment)))
         if worker.ready["digest"] != digest(self.ours.replicate(scene, grown)(0)):
-            raise GateError("code for AVX2 alone gives another table")
+            raise GateError(f"{name}, gives another table")
         told = worker.ready if self.bench.speeds else {"digest": worker.ready["digest"]}
-        self.bench.gates[f"code for AVX2 alone, {grown.kind}"] = told
+        self.bench.gates[name] = told
         return worker
 
     # --- noise

@@ -276,8 +276,9 @@ def test_stages_of_an_earlier_result_are_taken_over(tmp_path, capsys, monkeypatc
     first.write_text(json.dumps(half))
     assert _cpu_main(capsys, "--smoke", "--add", first, "--output", both)[0] == 0  # all of another machine
     assert json.loads(both.read_text())["machine"]["versions"]["numpy"] == "1.0"
-    code, said = _cpu_main(capsys, "--smoke", "--patience", "-1")
-    assert (code, "-1 is not a number of seconds" in said) == (2, True)
+    for wrong in ("-1", "abc"):
+        code, said = _cpu_main(capsys, "--smoke", "--patience", wrong)
+        assert (code, f"{wrong} is not a number of seconds" in said) == (2, True)
     first.write_text("no result")
     code, said = _cpu_main(capsys, "--smoke", "--add", first)
     assert (code, "is no result of this benchmark" in said) == (2, True)
