@@ -26,8 +26,8 @@ from compdistort.backend.planes import Slabs
 Int64 = NDArray[np.int64]
 Vote = Callable[[Block, Float32, Int64, Voter], None]
 
-TILES_A_THREAD = 4
-"""Tiles of an image for every thread at least, where it is large enough."""
+TILES_A_THREAD, DEEP_PLANES = 4, 128
+"""Tiles of an image for each of several threads at least, where they are so deep: what surrounds one costs."""
 
 LEAST_ROWS = 64
 """Rows of a tile at least: what surrounds one is computed for it alone."""
@@ -52,13 +52,14 @@ def may_make_nan(image: Source) -> bool:
 def tile_size(shape: Sequence[int], threads: int, most_planes: int | None = None) -> tuple[int, int, int]:
     """Return the largest tile for images of a shape: as deep as leaves enough tiles, since what surrounds one costs.
 
-    With `most_planes` that is the depth, and a slab of tiles is shared by the threads: tiles have fewer rows where
-    there would not be one for each.
+    Each thread gets one of `TILE_PLANES` planes or more where that is possible, and `TILES_A_THREAD` of `DEEP_PLANES`:
+    threads may not be equally fast. With `most_planes` that is the depth, and a slab of tiles is shared by the threads:
+    tiles have fewer rows where there would not be one for each.
 
     Examples
     --------
     >>> tile_size((128, 128, 128), 1), tile_size((550, 2048, 2048), 2), tile_size((256, 256, 256), 2)
-    ((128, 512, 512), (550, 512, 512), (64, 512, 512))
+    ((128, 512, 512), (550, 512, 512), (128, 512, 512))
     >>> tile_size((550, 2048, 2048), 2, 64), tile_size((512, 512, 512), 2, 64)
     ((64, 512, 512), (64, 256, 512))
     """
@@ -67,8 +68,10 @@ def tile_size(shape: Sequence[int], threads: int, most_planes: int | None = None
         down = -(-threads // -(-columns // TILE_COLUMNS))
         return most_planes, max(LEAST_ROWS, min(TILE_ROWS, -(-rows // down))), TILE_COLUMNS
     across = -(-rows // TILE_ROWS) * -(-columns // TILE_COLUMNS)
-    wanted = 1 if threads == 1 else -(-TILES_A_THREAD * threads // across)
-    return max(TILE_PLANES, -(-planes // wanted)), TILE_ROWS, TILE_COLUMNS
+    if threads == 1:
+        return max(TILE_PLANES, planes), TILE_ROWS, TILE_COLUMNS
+    one, several = (-(-planes // -(-tiles * threads // across)) for tiles in (1, TILES_A_THREAD))
+    return max(TILE_PLANES, min(one, max(DEEP_PLANES, several))), TILE_ROWS, TILE_COLUMNS
 
 
 class FusedVotes:
