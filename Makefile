@@ -36,7 +36,7 @@ types: $(VENV)/.dev
 
 check: lint types
 
-# Peers in turns in one process, after every result is proved; more than an hour. `make bench BENCH=--quick` is shorter.
+# Peers in turns in one process, after every result is proved; about an hour. `make bench BENCH=--quick` is shorter.
 BENCH ?=
 bench: $(VENV)/.peers
 	$(BIN)/python -m pytest -q --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds bench
