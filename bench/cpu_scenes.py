@@ -141,10 +141,9 @@ def make_scene(recipe, side, *, sigmas=(), trees=None):
 
 def enlarged(image, side):
     """Return an image of another side: the beginning of the given one, or periods of it, every other one mirrored."""
-    for axis in range(image.ndim):
-        there = np.arange(side) % (2 * image.shape[axis])
-        image = np.take(image, np.minimum(there, 2 * image.shape[axis] - 1 - there), axis)
-    return np.ascontiguousarray(image)
+    there = [np.arange(side) % (2 * n) for n in image.shape]
+    nearest = [np.minimum(each, 2 * n - 1 - each) for each, n in zip(there, image.shape, strict=True)]
+    return np.ascontiguousarray(image[np.ix_(*nearest)])  # at once: what is left of an axis's turn counts as memory
 
 
 def _texture(shape, scales, draw):

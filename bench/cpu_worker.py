@@ -5,6 +5,7 @@ scikit-learn, one of several at a time) or ``memory`` (one replicate of a given 
 case is a file that ``bench/cpu.py`` has just written.
 """
 
+import ctypes
 import json
 import pickle
 import sys
@@ -40,16 +41,17 @@ def numpy_chain(case):
 
 
 def memory(case):
-    """Answer a question (side, rounds) with seconds, and with the peak memory above that of the idle process."""
+    """Answer a question (side, rounds) with seconds, and with the peak memory of raw image and replicates."""
     scene, grown, ours = case["scene"], case["grown"], Ours(threads=case["threads"])
     ours.compile(grown.flat, scene.rule)
     small = scene.of(enlarged(scene.raw, case["smallest"]))
     ours.replicate(small, grown)(0)
     yield {}
     while (question := (yield)) is not None:
-        before = _memory("VmRSS")
         image = scene.of(enlarged(scene.raw, question["side"]))
         work = ours.replicate(image, grown)
+        _give_back()
+        before = _memory("VmRSS")  # with the raw image, and the noise tables
         _forget_peak()
         seconds = []
         for number in range(question["rounds"]):
@@ -60,7 +62,7 @@ def memory(case):
         known = before is not None and peak is not None
         yield {
             "seconds": seconds,
-            "peak_bytes": peak - before if known else None,
+            "peak_bytes": peak - before + image.raw.nbytes if known else None,
             "forecast_bytes": ours.forecast(image, grown),
         }
 
@@ -72,6 +74,12 @@ def _memory(name):
     except OSError:
         return None
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def _give_back():
+    """Give memory that is free back to Linux: what a replicate takes of it again would not count."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):  # glibc has it
+        library.malloc_trim(0)
 
 
 def _forget_peak():

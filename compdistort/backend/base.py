@@ -186,8 +186,29 @@ class Backend(Protocol[A]):
         """
         ...
 
-    def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
-        """Return the host memory that one image of this shape takes in `image_objects`, beside image and results."""
+    def working_bytes(
+        self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest, itemsize: int = 4, runs: int = 0
+    ) -> int:
+        """Return the host memory that one image of this shape takes in `image_objects`, beside image and labels.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            ([planes,] rows, columns).
+        bank : FilterBank
+            Filters.
+        forest : FlatForest
+            The trees.
+        itemsize : int
+            Bytes of a pixel: 1 (uint8), 2 (uint16) or 4 (float32).
+        runs : int
+            How many runs of pixels its objects have, as far as known: what finds and measures them takes memory, too.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         ...
 
     def slab_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest, slab: int, itemsize: int) -> int:

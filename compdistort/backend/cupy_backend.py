@@ -196,7 +196,9 @@ class CupyBackend:
         plane = range(planes.shape[0])[plane]
         return slabs.plane_probability(self.cuda, planes, plane, made, forest, foreground, self.voter)
 
-    def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
+    def working_bytes(
+        self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest, itemsize: int = 4, runs: int = 0
+    ) -> int:
         """Return the host memory of one image in work: pinned pieces of features where the CPU votes."""
         return pinned_bytes(forest.n_features, prod(shape)) if self.voter == "cpu" else 0
 

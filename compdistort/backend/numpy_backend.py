@@ -219,10 +219,12 @@ class NumpyBackend:
         found: Float64 = whole[plane]
         return found
 
-    def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
+    def working_bytes(
+        self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest, itemsize: int = 4, runs: int = 0
+    ) -> int:
         """Return the memory of one image in work (see `Backend.working_bytes`)."""
         if self._engine is not None:
-            return self._engine.working_bytes(shape, bank, forest)
+            return self._engine.working_bytes(shape, bank, forest, itemsize, runs)
         return prod(shape) * (2 * 4 * len(bank.names) + 8 * forest.n_classes)
 
     def slab_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest, slab: int, itemsize: int) -> int:

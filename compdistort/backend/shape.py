@@ -122,14 +122,17 @@ def table_from_volume_counts(counts: Int64) -> Float64:
         Lengths in voxels; a voxel's centre lies at its index + 0.5, as in 2D.
     """
     q = {name: counts[:, i] for i, name in enumerate(VOLUME_COUNTS)}
-    volume = q["volume"].astype(np.float64)
-    columns = {"Volume": volume} | {name: q[name].astype(np.float64) for name in SURFACE_COLUMNS}
+    table = np.empty((counts.shape[0], len(VOLUME_COLUMNS)), np.float64)
+    columns = {name: table[:, i] for i, name in enumerate(VOLUME_COLUMNS)}
+    columns["Volume"][...] = q["volume"]
+    for name in SURFACE_COLUMNS:
+        columns[name][...] = q[name]
     for axis, extent in (("x", "Width"), ("y", "Height"), ("z", "Depth")):
-        columns[f"{axis.upper()}Start"] = q[f"{axis}_start"].astype(np.float64)
-        columns[f"{axis.upper()}M"] = q[f"s{axis}"] / volume + 0.5
-        columns[f"B{axis.upper()}"] = q[f"{axis}_min"].astype(np.float64)
-        columns[extent] = (q[f"{axis}_max"] - q[f"{axis}_min"] + 1).astype(np.float64)
-    return np.stack([columns[name] for name in VOLUME_COLUMNS], axis=1)
+        columns[f"{axis.upper()}Start"][...] = q[f"{axis}_start"]
+        columns[f"{axis.upper()}M"][...] = q[f"s{axis}"] / columns["Volume"] + 0.5
+        columns[f"B{axis.upper()}"][...] = q[f"{axis}_min"]
+        columns[extent][...] = q[f"{axis}_max"] - q[f"{axis}_min"] + 1
+    return table
 
 
 def _sizes(q: dict[str, Int64]) -> dict[str, Float64]:

@@ -64,7 +64,7 @@ def loop_memory(chain: Chain, threads: int, devices: int, runs: int, itemsize: i
     if streams(chain):
         each = slab_memory(chain.raw, bank, forest, chain.backend, chain.slab, runs, itemsize)
         return others + _SLAB_LOOP_BYTES + devices * each
-    working = chain.backend.working_bytes(chain.seen.shape, bank, forest)
+    working = chain.backend.working_bytes(chain.seen.shape, bank, forest, runs=runs)
     at_work = min(threads, AT_WORK * devices) if on_device(chain) else threads
     steps = chain.steps.working_bytes() + _RECORDED_BYTES_PER_PIXEL * chain.raw.size if chain.steps else 0
     held = threads * (_LOOP_BYTES_PER_PIXEL * chain.seen.size + steps)

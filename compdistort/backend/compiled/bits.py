@@ -1,5 +1,6 @@
 """Masks as packed bits: bit i of word w of a row is pixel 64 w + i; bits beyond the columns are 0 or ignored."""
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -72,6 +73,17 @@ def words_of(columns: int) -> int:
     (1, 2)
     """
     return -(-columns // WORD)
+
+
+def mask_bytes(shape: Sequence[int]) -> int:
+    """Return the memory of the packed bits of a mask of that shape.
+
+    Examples
+    --------
+    >>> mask_bytes((3, 65))
+    48
+    """
+    return 8 * prod(shape[:-1]) * words_of(shape[-1])
 
 
 def pack_mask(mask: NDArray[np.bool_]) -> UInt64:

@@ -192,9 +192,11 @@ class FeatureBlocks:
         arena.take(4 * len(self.wanted) * n)
         return arena.size
 
-    def block_pixels(self, tile: Tile) -> int:
-        """Return the pixels of a tile's largest block, those beyond it included."""
-        return self._block_shape(tile)[2]
+    def block_pixels(self, tile: Tile) -> tuple[int, int]:
+        """Return the pixels of a tile's first block and of its last one, which may be smaller; those beyond included."""
+        rows, width, n = self._block_shape(tile)
+        last = (tile.y1 - tile.y0) % rows or rows
+        return n, -(-last * width // UNIT) * UNIT
 
     def run(self, image: Source | GridImage, tile: Tile) -> Iterator[Block]:
         """Yield the blocks of a tile, in raster order.

@@ -24,11 +24,11 @@ from compdistort.backend.base import (
     UInt64,
 )
 from compdistort.backend.compiled.backproject import backproject
-from compdistort.backend.compiled.bits import pack_mask, words_of
+from compdistort.backend.compiled.bits import mask_bytes, pack_mask
 from compdistort.backend.compiled.blocks import FeatureBlocks
 from compdistort.backend.compiled.convolve import smooth_probability
 from compdistort.backend.compiled.fused import FusedVotes
-from compdistort.backend.compiled.runs import objects_from_bits, runs_from_bits
+from compdistort.backend.compiled.runs import object_bytes, objects_from_bits, runs_from_bits
 from compdistort.backend.compiled.source import Drawn, Pixels, Source
 from compdistort.backend.compiled.stack import rows_at
 from compdistort.backend.compiled.team import Team
@@ -154,12 +154,19 @@ class Engine:
         plan = self._plan(bank, forest, shape, slab)
         floats = itemsize == np.dtype(np.float32).itemsize
         held = plan.planes_held(every=floats) + 2 * AT_ONCE
-        bits = shape[0] * shape[1] * words_of(shape[2]) * 8
-        return held * shape[1] * shape[2] * itemsize + bits + self._team.threads * plan.scratch_bytes(every=floats)
+        own = self._team.threads * plan.scratch_bytes(every=floats)
+        return held * shape[1] * shape[2] * itemsize + mask_bytes(shape) + own
 
-    def working_bytes(self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest) -> int:
-        """Return the memory of one image in work (see `Backend.working_bytes`)."""
-        return self._plan(bank, forest, shape).scratch_bytes()
+    def working_bytes(
+        self, shape: tuple[int, ...], bank: FilterBank, forest: FlatForest, itemsize: int, runs: int
+    ) -> int:
+        """Return the memory of one image in work (see `Backend.working_bytes`): mask, features and votes, objects.
+
+        Objects are found after the votes, but what they took stays with the process up to `KEPT_BYTES`.
+        """
+        votes = self._plan(bank, forest, shape).scratch_bytes(itemsize)
+        objects = object_bytes(shape, runs)
+        return mask_bytes(shape) + max(objects, votes + min(objects, KEPT_BYTES))
 
     def _found(
         self, image: Source, bank: FilterBank, forest: FlatForest, rule: SegmentRule, *, want_labels: bool
@@ -188,6 +195,10 @@ class Engine:
                     self._plans.popitem(last=False)
             self._plans.move_to_end(key)
             return self._plans[key][2]
+
+
+KEPT_BYTES = 1 << 25
+"""Memory of earlier objects that the process may still hold: the C library gives back at once what is larger."""
 
 
 def usable_cores() -> int:

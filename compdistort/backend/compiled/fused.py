@@ -35,6 +35,9 @@ LEAST_ROWS = 64
 VOTE_BYTES, CODE_BYTES = 16, 2
 """Memory of a pixel while a forest votes on its block: its number and votes, and the code of each feature, at most."""
 
+PIXEL_TYPES = {1: np.uint8, 2: np.uint16, 4: np.float32}
+"""Types of pixels by their bytes."""
+
 LARGEST_SAFE = np.float32(65535)
 """Up to this size of the pixels no feature can be NaN: whole numbers of 16 bits overflow no filter."""
 
@@ -161,15 +164,19 @@ class FusedVotes:
 
         return vote
 
-    def scratch_bytes(self, *, every: bool = False) -> int:
+    def scratch_bytes(self, itemsize: int = 4, *, every: bool = False) -> int:
         """Return the memory that one worker takes: a block's features, what makes and codes them, a prepared image.
 
-        With `every`, of images whose pixels may be NaN: features that no tree tests are computed too.
+        `itemsize` is that of a pixel. With `every`, of images whose pixels may be NaN: features that no tree tests are
+        computed too.
         """
-        blocks = self._blocks(every=every)
-        votes = VOTE_BYTES + CODE_BYTES * len(self._used.wanted)
-        own = max(blocks.scratch_bytes(tile) + votes * blocks.block_pixels(tile) for tile in blocks.tiles)
-        return own + blocks.prepared_bytes()
+        blocks, dtype = self._blocks(every=every), PIXEL_TYPES[itemsize]
+        used, own = len(self._used.wanted), []
+        for tile in blocks.tiles:
+            pixels, last = blocks.block_pixels(tile)
+            copied = 4 * used * (pixels if every else last if last < pixels else 0)
+            own.append(blocks.scratch_bytes(tile, dtype) + (VOTE_BYTES + CODE_BYTES * used) * pixels + copied)
+        return max(own) + blocks.prepared_bytes()
 
     def planes_held(self, *, every: bool = False) -> int:
         """Return the most planes that an image must hold at a time; `every` as of `scratch_bytes`."""
@@ -195,18 +202,22 @@ class FusedVotes:
         counts: list[Int64] = []
         prepared = blocks.prepare(image, team.share)
 
+        def decide(block: Block, own: Int64) -> None:
+            # A copy only of a tile's last rows, which may be fewer than a block's.
+            flat = np.ascontiguousarray(block.features[:, : -(-block.rows * block.width // UNIT) * UNIT])
+            if every:
+                own += _nan_counts(block)
+            flat = flat[tested] if every else flat[: tested.size]
+            began = time.perf_counter()
+            vote(block, flat, np.zeros(tested.size, np.int64), voter)
+            self._patience.add(time.perf_counter() - began)
+
         def work(tiles: Iterator[Tile]) -> None:
-            own, unused = np.zeros(self._forest.n_features, np.int64), np.zeros(tested.size, np.int64)
+            own = np.zeros(self._forest.n_features, np.int64)
             for tile in tiles:
                 for block in blocks.run(prepared, tile):
-                    # A copy only of a tile's last rows, which may be fewer than a block's.
-                    flat = np.ascontiguousarray(block.features[:, : -(-block.rows * block.width // UNIT) * UNIT])
-                    if every:
-                        own += _nan_counts(block)
-                    flat = flat[tested] if every else flat[: tested.size]
-                    began = time.perf_counter()
-                    vote(block, flat, unused, voter)
-                    self._patience.add(time.perf_counter() - began)
+                    decide(block, own)
+                del block  # and with it the tile's memory, before the next one takes its own
             counts.append(own)
 
         slabs = self._slabs(blocks)

@@ -4,10 +4,22 @@ from math import prod
 
 import numpy as np
 
-from compdistort.backend.base import Float64, Int32, Runs, SegmentRule, UInt64
+from compdistort.backend.base import (
+    MEASURE_COLUMNS,
+    VOLUME_COLUMNS,
+    Float64,
+    Int32,
+    Runs,
+    SegmentRule,
+    UInt64,
+)
 from compdistort.backend.compiled.components import drop_unowned, find_components, paint, paint_lines
 from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.measure import measure_runs
+from compdistort.backend.shape import COUNTS, VOLUME_COUNTS
+
+OBJECT_RUNS = 10
+"""Runs of an object, taken for a forecast: objects that noise makes have about so many, cells more."""
 
 
 def objects_from_bits(
@@ -51,6 +63,15 @@ def runs_from_bits(bits: UInt64, shape: tuple[int, ...], rule: SegmentRule) -> t
     """Return the runs of the objects, and none of what a rule has dropped, with the table (see `objects_from_bits`)."""
     runs = drop_unowned(find_components(bits, shape, rule))
     return runs, measure_runs(runs)
+
+
+def object_bytes(shape: tuple[int, ...], runs: int) -> int:
+    """Return the memory that finding and measuring objects of so many runs takes, where one has `OBJECT_RUNS` of them.
+
+    Where each row begins, the runs (see `components`), and of every object its counts and its row of the table.
+    """
+    columns = len(COUNTS) + len(MEASURE_COLUMNS) if len(shape) == 2 else len(VOLUME_COUNTS) + len(VOLUME_COLUMNS)
+    return 8 * prod(shape[:-1]) + 12 * runs + 8 * columns * (runs // OBJECT_RUNS)
 
 
 def plane_labels(runs: Runs, plane: int) -> Int32:
