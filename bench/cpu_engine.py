@@ -68,7 +68,7 @@ class Ours:
         }
 
     def forecast(self, scene, grown):
-        """Return the memory that the engine says a replicate takes, with the raw image; runs from a crop, as a study."""
+        """Return the memory that the engine says a replicate takes, raw image included; its runs from a crop."""
         bank, crop = scene.bank(grown.features), tuple(slice(min(n, CROP)) for n in scene.raw.shape)
         part = np.ascontiguousarray(scene.raw[crop])
         labels = self.backend.image_objects(part, bank, grown.flat, scene.rule).labels

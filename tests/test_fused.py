@@ -86,18 +86,21 @@ def test_the_last_class_by_minus_one_has_the_votes_of_its_network(monkeypatch):
     assert np.array_equal(last, second)
 
 
-def test_networks_whose_comparisons_have_words_of_their_own(monkeypatch, tmp_path):
-    """What large binned forests get, on a small one: another network, the same masks."""
+@pytest.mark.parametrize("group", [256, 512])
+def test_networks_whose_comparisons_have_words_of_their_own(group, monkeypatch, tmp_path):
+    """What large binned forests get, on a small one: another network, the same masks, whatever registers there are."""
     monkeypatch.setenv("COMPDISTORT_CACHE", str(tmp_path))
+    monkeypatch.setattr(network.Machine, "group", group)
     image, truth, bank = scene("ilastik")
-    forest, far = grow(image, np.random.default_rng(5).random(truth.shape) > 0.5, bank), []  # large: nothing to learn
+    nothing_to_learn = np.random.default_rng(group).random(truth.shape) > 0.5
+    forest, far = grow(image, nothing_to_learn, bank), []  # a large one
     expected = get_backend("numpy").image_objects(image, bank, forest, rules(2)[0])
     monkeypatch.setattr(program, "_NEAR", 0)
     monkeypatch.setattr(program, "_SHARED", 0)
     monkeypatch.setattr(network, "modules", lambda made, *a: far.append(made.far) or modules(made, *a))
-    assert voter_for(forest, wait=True).compiled
+    made = voter_for(forest, wait=True).networks[1]
+    assert (made.group, far) == (network.WORD_FAR, [True])
     found = get_backend("numba", threads=1).image_objects(image, bank, forest, rules(2)[0])
-    assert far == [True]
     assert np.array_equal(found.labels, expected.labels)
     assert np.array_equal(found.values, expected.values, equal_nan=True)
 

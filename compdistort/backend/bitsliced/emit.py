@@ -1,7 +1,7 @@
 """From a network to LLVM's text: straight-line vector code without branches.
 
-A *word* holds one bit of each pixel of a *group*: 512 pixels where the machine has AVX-512, else 256. Functions, all of
-the form ``(codes, scratch)``:
+A *word* holds one bit of each pixel of a *group*: 512 pixels where the machine has AVX-512 or steps are many, else
+256. Functions, all of the form ``(codes, scratch)``:
 
 - one for each feature turns the codes of a group into the steps that its conditions read;
 - one for each few trees, small enough to stay in the nearest caches for several groups, adds their votes to the

@@ -30,8 +30,9 @@ What bounds the loops is how often a word comes from the second cache to the fir
 that reads it, so few large functions win. Their code is fetched once for all groups.
 """
 
-GROUPS_FAR = 2
-"""Groups where the words of four would leave the second cache (see `Program.far`)."""
+WORD_FAR, REGISTERS_FAR = 512, 2
+"""Pixels of a word, and widest registers of all groups, where the words of four groups would leave the second cache
+(see `Program.far`): words of a whole line of the caches, since nothing else of a line that comes is used."""
 
 _ALIGN = 64
 
@@ -218,7 +219,8 @@ def make_network(
         shape = Shape(machine.group, GROUPS, COST)
         ends = [first_end(forest.n_trees, one) for one in (1, 255)]
         made_from = (
-            VERSION, digest.hex(), target, encoder.dtype.str, shape, GROUPS_FAR, PER_MODULE, ends, machine.identity,
+            VERSION, digest.hex(), target, encoder.dtype.str, shape, WORD_FAR, REGISTERS_FAR, PER_MODULE, ends,
+            machine.identity,
         )  # fmt: skip
     key = hashlib.sha256(repr(made_from).encode() + encoder.node_code.tobytes()).hexdigest()
     kept = read_objects(key)
@@ -231,9 +233,9 @@ def make_network(
     return Network(
         sum=Sum(**about["sum"]),
         seconds=time.perf_counter() - begun if kept is None else 0.0,
-        size=about["words"] * shape.group // 8 * about["groups"],
+        size=about["words"] * about["group"] // 8 * about["groups"],
         counter_bits=about["counter_bits"],
-        group=shape.group,
+        group=about["group"],
         cuts=tuple(Cut(*cut) for cut in about["cuts"]),
         _loaded=loaded,
         _n_tables=len(encoder.used),
@@ -249,7 +251,7 @@ def _compiled(
         raise ConfigError(f"class {target} has leaf values outside 0 to 1", "store probabilities in the leaves")
     program = build_program(forest, encoder, target, shape.cost)
     if program.far:
-        shape = replace(shape, groups=GROUPS_FAR)
+        shape = replace(shape, group=WORD_FAR, groups=max(1, REGISTERS_FAR * shape.group // WORD_FAR))
     names: list[str] = []
     objects: list[bytes] = []
     for text, functions in modules(program, shape, encoder.dtype.itemsize, PER_MODULE):
@@ -261,6 +263,7 @@ def _compiled(
         "sum": asdict(_sum_of(program)),
         "names": names[:-1],
         "words": Layout.of(program).size,
+        "group": shape.group,
         "groups": shape.groups,
         "counter_bits": program.counter_bits,
         "cuts": cuts(program, shape.cost),

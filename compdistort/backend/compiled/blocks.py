@@ -193,7 +193,7 @@ class FeatureBlocks:
         return arena.size
 
     def block_pixels(self, tile: Tile) -> tuple[int, int]:
-        """Return the pixels of a tile's first block and of its last one, which may be smaller; those beyond included."""
+        """Return the pixels of a tile's first and last block, those beyond them included; the last may be smaller."""
         rows, width, n = self._block_shape(tile)
         last = (tile.y1 - tile.y0) % rows or rows
         return n, -(-last * width // UNIT) * UNIT
