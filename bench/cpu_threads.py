@@ -1,5 +1,7 @@
 """Two threads against one, and two processes of what one would write today."""
 
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import numpy as np
@@ -22,6 +24,7 @@ class Threads:
 
     def run(self):
         """Two threads against one, on two replicates at once and on one large one; two processes of the others."""
+        self._alone()
         two = Ours(threads=2)
         for recipe, variants in ((HARD, ("float", "uint8")), (PLANE, ("float",))):
             scene, n = self.stages.scene(recipe), 2 * self.stages.scene(recipe).raw.size
@@ -36,6 +39,22 @@ class Threads:
                 self.bench.compare(name, found["two"], found["one"], "one thread", target="threads")
         self._one_large(two)
         self._two_processes(two)
+
+    def _alone(self):
+        """What two threads are worth here where they share nothing: processors of a cloud may be halves of a core."""
+        n = self.stages.sizes.volume**3 // 50
+
+        def rounds(_):
+            hashlib.pbkdf2_hmac("sha512", b"password", b"salt", n)  # in registers, without Python's lock
+
+        with ThreadPoolExecutor(2) as pool:
+            found = self.stages.times(
+                Contender("one", lambda _: [rounds(k) for k in range(2)], 2 * n),
+                Contender("two", lambda _: list(pool.map(rounds, range(2))), 2 * n),
+            )
+        self.bench.compare(
+            "rounds of SHA-512, which share nothing, two threads", found["two"], found["one"], "one thread"
+        )
 
     def _same_tables(self, scene, grown, two):
         """Results never depend on threads."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,14 +56,18 @@ def may_make_nan(image: Source) -> bool:
 def tile_size(shape: Sequence[int], threads: int, most_planes: int | None = None) -> tuple[int, int, int]:
     """Return the largest tile for images of a shape: as deep as leaves enough tiles, since what surrounds one costs.
 
-    Each thread gets one of `TILE_PLANES` planes or more where that is possible, and `TILES_A_THREAD` of `DEEP_PLANES`:
-    threads may not be equally fast. With `most_planes` that is the depth, and a slab of tiles is shared by the threads:
-    tiles have fewer rows where there would not be one for each.
+    Each thread gets one of `TILE_PLANES` planes or more where that is possible, and up to `TILES_A_THREAD` of
+    `DEEP_PLANES`: threads may not be equally fast. These are as many for each, unless there are many anyway.
+
+    With `most_planes` that is the depth, and a slab of tiles is shared by the threads: tiles have fewer rows where
+    there would not be one for each.
 
     Examples
     --------
     >>> tile_size((128, 128, 128), 1), tile_size((550, 2048, 2048), 2), tile_size((256, 256, 256), 2)
     ((128, 512, 512), (550, 512, 512), (128, 512, 512))
+    >>> tile_size((300, 512, 512), 2), tile_size((1000, 512, 512), 2), tile_size((550, 2048, 2048), 3)
+    ((150, 512, 512), (167, 512, 512), (550, 512, 512))
     >>> tile_size((550, 2048, 2048), 2, 64), tile_size((512, 512, 512), 2, 64)
     ((64, 512, 512), (64, 256, 512))
     """
@@ -73,8 +78,10 @@ def tile_size(shape: Sequence[int], threads: int, most_planes: int | None = None
     across = -(-rows // TILE_ROWS) * -(-columns // TILE_COLUMNS)
     if threads == 1:
         return max(TILE_PLANES, planes), TILE_ROWS, TILE_COLUMNS
-    one, several = (-(-planes // -(-tiles * threads // across)) for tiles in (1, TILES_A_THREAD))
-    return max(TILE_PLANES, min(one, max(DEEP_PLANES, several))), TILE_ROWS, TILE_COLUMNS
+    wanted = TILES_A_THREAD * threads
+    even = 1 if across >= wanted else threads // gcd(threads, across)  # so many slabs, or a multiple
+    slabs = even * max(1, min(wanted // across, planes // DEEP_PLANES) // even)
+    return max(TILE_PLANES, -(-planes // slabs)), TILE_ROWS, TILE_COLUMNS
 
 
 class FusedVotes:
