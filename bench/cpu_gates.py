@@ -16,6 +16,8 @@ ALIKE = 0.97
 """Smallest correlation with SciPy's own features: its kernels of derivatives are normalised otherwise."""
 SIGMAS = 6.0
 """Largest deviation of a moment of the noise, in its standard errors."""
+FORECAST = 0.1
+"""Largest share by which the memory of a replicate may differ from its forecast."""
 REPLICATE = 3
 """The replicate that is looked at; any would do."""
 
@@ -40,6 +42,14 @@ def gate_chain(ours, scene, grown):
     table = backend.replicate_tables(scene.raw, scene.noise, KEY, bank, grown.flat, rule, numbers)[0]
     _same(table, found.values, "entries of the replicate's table, against the single steps")
     return {"pixels": int(mask.size), "objects": int(count), "foreground": float(mask.mean()), "differences": 0}
+
+
+def gate_forecast(growth):
+    """Compare the peaks of memory, where they are known, with their forecasts."""
+    for row in growth:
+        peak, forecast = row["peak_bytes"], row["forecast_bytes"]
+        if peak and abs(forecast - peak) > FORECAST * peak:
+            raise GateError(f"{row['side']}^3, {row['forest']}: a peak of {peak} bytes, forecast were {forecast}")
 
 
 def _first_rows(image):

@@ -232,15 +232,13 @@ def _forest_table(forests):
 
 
 def _growth_table(growth):
-    head = ["side", "forest", "ns a voxel", "peak memory", "bytes a voxel", "forecast"]
-    lines = [
-        [
-            f"{row['side']}^3", row["forest"], _ns(row), _mib(row.get("peak_bytes")),
-            f"{row['peak_bytes'] / row['voxels']:.1f}" if row.get("peak_bytes") else "", _mib(row["forecast_bytes"]),
-        ]
-        for row in growth
-    ]  # fmt: skip
-    return _table(head, lines, right=(2, 3, 4, 5))
+    head = ["side", "forest", "ns a voxel", "peak memory", "bytes a voxel", "forecast", "forecast / peak"]
+    lines = []
+    for row in growth:
+        peak, forecast = row.get("peak_bytes"), row["forecast_bytes"]
+        shares = [_number(peak / row["voxels"]), _mib(forecast), _number(forecast / peak)] if peak else ["", "", ""]
+        lines.append([f"{row['side']}^3", row["forest"], _ns(row), _mib(peak), *shares])
+    return _table(head, lines, right=(2, 3, 4, 5, 6))
 
 
 def _table(head, lines, right):
@@ -268,4 +266,4 @@ def _number(value):
 
 
 def _mib(n_bytes):
-    return "" if n_bytes is None else f"{n_bytes / 2**20:.0f} MiB"
+    return "" if n_bytes is None else f"{_number(n_bytes / 2**20)} MiB"

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from cpu_engine import Ours, digest
-from cpu_gates import GateError, gate_chain, gate_noise
+from cpu_gates import GateError, gate_chain, gate_forecast, gate_noise
 from cpu_laps import in_pieces
 from cpu_parts import Parts
 from cpu_peers import NumpyChain, numpy_replicate
@@ -258,6 +258,8 @@ class Stages:
                 with own_worker("memory", path) as worker:
                     answer = worker.ask(side=side, rounds=min(self.sizes.rounds, 5 if side <= 128 else 2))
                 self._grew(side, variant, answer)
+        if self.bench.speeds:
+            gate_forecast(self.bench.growth)
 
     def _grew(self, side, variant, answer):
         row = {"side": side, "forest": variant, "voxels": side**3, "rounds": len(answer["seconds"])}

@@ -21,7 +21,15 @@ import cpu_stages  # noqa: E402
 import volume_scale  # noqa: E402
 from cpu_engine import Ours, digest  # noqa: E402 - found by the line above
 from cpu_forest_peers import lightgbm_text  # noqa: E402
-from cpu_gates import GateError, gate_chain, gate_features, gate_forest, gate_noise, gate_table  # noqa: E402
+from cpu_gates import (  # noqa: E402
+    GateError,
+    gate_chain,
+    gate_features,
+    gate_forecast,
+    gate_forest,
+    gate_noise,
+    gate_table,
+)
 from cpu_laps import in_pieces  # noqa: E402
 from cpu_peers import NumpyChain  # noqa: E402
 from cpu_report import (  # noqa: E402
@@ -391,6 +399,15 @@ def test_gate_of_the_noise_stops_another_gain(ours, small):
     wrong.__dict__["noise"] = noise_tables(other, "poisson-gaussian", scene.raw.shape)
     with pytest.raises(GateError, match=r"variance by \d\d"):
         gate_noise(ours, wrong)
+
+
+def test_gate_of_the_forecast_stops_what_is_more_than_ten_percent_off():
+    row = {"side": 64, "forest": "float", "peak_bytes": 1000}
+    gate_forecast([row | {"forecast_bytes": n} for n in (900, 1100)])
+    gate_forecast([row | {"peak_bytes": None, "forecast_bytes": 1}])  # a system that does not tell
+    for n in (899, 1101):
+        with pytest.raises(GateError, match=f"a peak of 1000 bytes, forecast were {n}"):
+            gate_forecast([row | {"forecast_bytes": n}])
 
 
 def test_gate_of_the_table_stops_a_shifted_box(ours):
