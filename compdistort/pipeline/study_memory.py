@@ -20,9 +20,9 @@ _BASE_BYTES = 280 * 2**20
 _LOOP_BYTES, _LOOP_BYTES_PER_PIXEL = 56 * 2**20, 25
 """What the replicate loop adds: compiled loops and networks; for every thread a replicate, its labels, and a codec's
 work on it (the engine's own part is `Backend.working_bytes`). All these were fitted to studies of 512^2 to 2048^2."""
-_SLAB_LOOP_BYTES = 140 * 2**20
+_SLAB_LOOP_BYTES = 100 * 2**20
 """The same of a volume on disk, with what is kept of the raw volume and of every codec; fitted to volumes of
-128 x 1024^2 and 32 x 2048^2 voxels in slabs of 4 to 64 planes."""
+64 x 768^2 and 24 x 1408^2 voxels in slabs of 4 to 32 planes, on two threads."""
 _RECORDED_BYTES_PER_PIXEL = 8
 """Where there are steps, every thread holds a recorded replicate and a decoded one too."""
 _REPORT_BYTES, _REPORT_BYTES_PER_PIXEL, _REPORT_BYTES_PER_CODEC_PIXEL = 92 * 2**20, 95, 17
