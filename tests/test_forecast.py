@@ -11,8 +11,14 @@ import pytest
 
 from compdistort.backend.cupy_backend import CupyBackend
 from compdistort.backend.device.streaming import PIECE_BYTES, pinned_bytes
+from compdistort.pipeline import forecast as forecast_module
 from compdistort.pipeline import study_memory
+from compdistort.pipeline.compiling import descends
 from compdistort.pipeline.demo_inputs import write_demo_inputs, write_light_sheet_inputs
+from compdistort.pipeline.forecast import forecast
+from compdistort.pipeline.preparation import prepare
+from compdistort.pipeline.progress import Silence
+from compdistort.study_file import load_config
 
 GIB = 1 << 30
 
@@ -75,6 +81,35 @@ def test_voting_on_the_cpu_leaves_fewer_threads_inside_the_memory_limit():
     assert on_cpu.threads < on_device.threads
     assert on_cpu.memory_bytes <= 2 * GIB
     assert on_cpu.notes
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A study and its prepared chain, whose forest nobody else has compiled."""
+    folder = tmp_path_factory.mktemp("long")
+    write_demo_inputs(folder, "spheres", size=96, seed=77, n_replicates=5)
+    config = load_config(folder / "study.toml", ("compute.threads=1",), "cpu")
+    return config, prepare(config, Silence())
+
+
+def test_the_time_of_a_short_study_is_that_of_its_trees(made):
+    config, prepared = made
+    cost = forecast(prepared.chain, prepared.codecs.values(), config, wait=True)
+    assert descends(prepared.chain)
+    assert not any("compiled" in note for note in cost.notes)
+
+
+def test_the_time_of_a_long_study_is_that_of_networks_or_it_says_so(made, monkeypatch):
+    config, prepared = made
+    monkeypatch.setattr(forecast_module, "_WORTH_COMPILING", 0.0)
+    begun = forecast(prepared.chain, prepared.codecs.values(), config)
+    assert descends(prepared.chain)
+    assert any("compiled meanwhile" in note for note in begun.notes)
+    checked = forecast(prepared.chain, prepared.codecs.values(), config, wait=True)
+    assert not descends(prepared.chain)
+    assert not any("compiled" in note for note in checked.notes)
+    again = forecast(prepared.chain, prepared.codecs.values(), config)
+    assert not any("compiled" in note for note in again.notes)
 
 
 def _said_and_peak(folder, *settings):

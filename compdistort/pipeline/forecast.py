@@ -16,6 +16,7 @@ from compdistort.config import StudyConfig
 from compdistort.errors import ResourceError
 from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import COUNTS
+from compdistort.pipeline.compiling import compile_forest, descends
 from compdistort.pipeline.operator_scores import n_drawn
 from compdistort.pipeline.progress import span_words
 from compdistort.pipeline.raw_volume import streams
@@ -27,6 +28,9 @@ _DISK_BYTES_PER_PIXEL, _DISK_BYTES_PER_CODEC_PIXEL = 9, 2
 """Stored raw image, probability, labels and per-pixel sums; stored image of a codec: compressed noise, measured."""
 _DISK_BYTES_PER_RUN = 12
 """Stored runs of voxels; a label volume, compressed, takes no more."""
+_WORTH_COMPILING = 60.0
+"""Seconds: of a loop that takes longer it matters whether the crop was timed with a compiled forest."""
+_DESCENDING = "the time below is at most: the forest is compiled meanwhile, and from then on votes are faster"
 _PAGE_BYTES = 3 * 2**20
 _SPARE_DISK = 32 * 2**20
 
@@ -52,7 +56,7 @@ class Forecast:
     slab : int
         Planes of a volume on disk that are decided together; 0 of an image in memory.
     notes : tuple of str
-        What was changed to fit.
+        What was changed to fit, and what the time does not know.
     """
 
     images: int
@@ -141,8 +145,26 @@ def _disk(chain: Chain, config: StudyConfig, timed: _Timed) -> int:
     return table + pictures + labels + _PAGE_BYTES
 
 
-def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig) -> Forecast:
+def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig, *, wait: bool = False) -> Forecast:
     """Return the cost of a study whose codecs are prepared.
+
+    A study begins while its trees are still descended, and goes on with networks. Of a long one that is most of it, so
+    with `wait` the forest is compiled before the crop is timed; without, a note says what the time is of.
+
+    Parameters
+    ----------
+    chain : Chain
+        The chain.
+    codecs : iterable of Codec
+        Prepared.
+    config : StudyConfig
+        The study.
+    wait : bool
+        Whether there is time to compile the forest, some seconds.
+
+    Returns
+    -------
+    Forecast
 
     Raises
     ------
@@ -153,6 +175,13 @@ def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig) -> Fore
     timed = _time_crop(chain, codecs)
     fit = fit_threads(chain, config, codecs, timed.runs)
     at_once = len(device_parts(config.compute.device)) if on_device(chain) else fit.threads
+    notes = fit.notes
+    if config.noise.replicates * timed.engine / at_once > _WORTH_COMPILING and descends(chain):
+        if wait:
+            compile_forest(chain)
+            timed = _time_crop(chain, codecs)
+        else:
+            notes += (_DESCENDING,)
     images = config.noise.replicates * (1 + len(config.codec))
     # Scores of the features draw small parts, which is soon done, but steps look at whole images.
     operators = n_drawn(config) * chain.steps.seconds if config.operators.scores else 0.0
@@ -165,7 +194,7 @@ def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig) -> Fore
         threads=thread_count(config) if streams(chain) else fit.threads,
         block=block_size(config),
         slab=fit.slab,
-        notes=fit.notes,
+        notes=notes,
     )
 
 

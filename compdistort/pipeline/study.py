@@ -269,7 +269,7 @@ def check_study(config: StudyConfig, progress: Progress, *, allow_code: bool = F
     """Validate every input and forecast the cost; write nothing. `allow_code` is that of `run_study`."""
     _require_codecs(config)
     prepared = prepare(config, progress, allow_code=allow_code)
-    cost = forecast(prepared.chain, prepared.codecs.values(), config)
+    cost = forecast(prepared.chain, prepared.codecs.values(), config, wait=True)
     return {
         "forecast": asdict(cost),
         "classifier": prepared.trained.report,

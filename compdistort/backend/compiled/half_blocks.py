@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compdistort.backend.base import Float32, HalfGridBank, SeparableScale
-from compdistort.backend.compiled.arena import Arena
+from compdistort.backend.base import Float32, HalfGridBank, SeparableScale, UInt8
+from compdistort.backend.compiled.arena import Arena, aligned_zeros
 from compdistort.backend.compiled.emit import LANES, odd_lines
 from compdistort.backend.compiled.half_loops import LEAD, SCALE, grid_fields, halve, spread_rows
 from compdistort.backend.compiled.half_taps import PAIRS
@@ -24,6 +24,9 @@ Share = Callable[[Sequence[Any], Callable[[Iterator[Any]], None]], None]
 
 AT_ONCE = 16
 """Points along the first axis of one piece of work."""
+
+LONG_ROW = 16
+"""Cache lines of a long row."""
 
 KEPT_BYTES = 1 << 26
 """Fields up to this size are kept for the next image: fresh memory costs as much as the filters of a fine sigma."""
@@ -60,9 +63,34 @@ class GridImage:
         return self.pixels.dtype
 
 
-def row_points(n: int) -> int:
-    """Return the length of a row of `n` points: room for the mirror images and for whole vectors on the way back."""
-    return odd_lines(4 * (n + 4 * LANES)) // 4
+class Grid(NamedTuple):
+    """An image on the grid: its memory, the address of point 0, bytes from plane to plane and from row to row."""
+
+    memory: UInt8
+    start: int
+    plane_bytes: int
+    row_bytes: int
+
+
+def grid_memory(points: tuple[int, int, int]) -> tuple[int, int]:
+    """Return the bytes of a plane and of a row of the grid, in whole vectors.
+
+    Planes begin at an odd number of cache lines, so that those which a column of taps reads share no cache set; rows
+    too, where they are so long that few of them fill the nearest cache.
+
+    Examples
+    --------
+    >>> grid_memory((64, 64, 64)), grid_memory((1, 1024, 1024))
+    ((16448, 256), (4259904, 4160))
+    """
+    lines = -(-points[2] // LANES)
+    row = 4 * LANES * (lines if lines < LONG_ROW else lines | 1)
+    return odd_lines(points[1] * row), row
+
+
+def field_row(n: int) -> int:
+    """Return the points of a row of fields of an image of `n` columns: whole vectors, and what the way back reads."""
+    return odd_lines(4 * LANES * (-(-n // (2 * LANES)) + 1)) // 4
 
 
 class FineRunner(Protocol):
@@ -95,7 +123,8 @@ class HalfGrid:
         volume: bool,
     ) -> None:  # fmt: skip
         self.bank, self.shape, self.fine, self.volume = bank, shape, fine, volume
-        self.points = tuple(grid_points(n) for n in shape) if volume else (1, *map(grid_points, shape[1:]))
+        planes, rows, columns = map(grid_points, shape)
+        self.points = (planes if volume else 1, rows, columns)
         self.rows: dict[int, dict[str, int]] = {}
         self._spare: list[tuple[Float32, ...]] = []  # a list's pop and append need no lock
         for row, feature in enumerate(wanted):
@@ -121,14 +150,14 @@ class HalfGrid:
             return GridImage(image, ())
         image.hold(0, self.shape[0])
         pixels = image.whole()
-        base = self._halved(pixels, share)
+        grid = self._halved(pixels, share)
         fields = self._fields()
         pieces = [(s, *span) for s in range(len(fields)) for span in self._spans()]
 
         def work(left: Iterator[Piece]) -> None:
             for s, first, last in left:
                 at = list(self.rows)[s]
-                self._filter(base, self.bank.scales[at], self.rows[at], fields[s], first, last)
+                self._filter(grid, self.bank.scales[at], self.rows[at], fields[s], first, last)
 
         share(pieces, work)
         return GridImage(Pixels(pixels) if self.fine else image, fields)
@@ -144,14 +173,13 @@ class HalfGrid:
             return self._spare.pop()
         except IndexError:  # none to spare; asked this way because another thread may take the last one meanwhile
             pass
-        _, my, mx = self.points
-        shape = (5 + self.volume, self.points[0], my, LEAD + row_points(mx))
-        return tuple(np.zeros(shape, np.float32) for _ in self.rows)
+        shape = (5 + self.volume, *self.points[:2], field_row(self.shape[2]))
+        return tuple(aligned_zeros(shape) for _ in self.rows)
 
     def fields_bytes(self) -> int:
         """Return the memory of one image's fields."""
-        row = LEAD + row_points(self.points[2])
-        return 4 * (len(self.rows) * (5 + self.volume) + 1) * self.points[0] * self.points[1] * row
+        fields = len(self.rows) * (5 + self.volume) * self.points[0] * self.points[1] * field_row(self.shape[2])
+        return 4 * fields + self.points[0] * grid_memory(self.points)[0]
 
     def plan(
         self, tile: Any, block_rows: int, dtype: Any, arena: Arena
@@ -198,43 +226,46 @@ class HalfGrid:
         n = self.points[0 if self.volume else 1]
         return [(first, min(n, first + AT_ONCE)) for first in range(0, n, AT_ONCE)]
 
-    def _halved(self, image: NDArray[Any], share: Share) -> Float32:
-        """Return the image on the grid, in padded rows."""
+    def _halved(self, image: NDArray[Any], share: Share) -> Grid:
+        """Return the image on the grid."""
         _, ny, nx = self.shape
         assert self.bank.halve.size == PAIRS
         indices = [border_index(n, PAIRS, "reflect") for n in self.shape]
-        base = np.zeros((*self.points[:2], row_points(self.points[2])), np.float32)
+        plane_bytes, row_bytes = grid_memory(self.points)
+        memory = aligned_zeros((self.points[0], plane_bytes), np.uint8)
+        grid = Grid(memory, memory.ctypes.data, plane_bytes, row_bytes)
 
         def work(left: Iterator[tuple[int, int]]) -> None:
-            plane = np.zeros(ny * nx + LANES if self.volume else 0, np.float32)
-            width = row_points(nx + 2 * PAIRS)
-            row, halves = np.zeros(width, np.float32), np.zeros((2, width), np.float32)
+            plane = aligned_zeros((ny * nx + LANES if self.volume else 0,))
+            width = nx + 4 * LANES
+            row, halves = aligned_zeros((width,)), aligned_zeros((2, width))
             table = np.zeros((3, 2 * PAIRS), np.int64)
             for first, last in left:
                 halve(
-                    image.ctypes.data, image.itemsize, self.shape, self.volume, self.bank.halve, *indices, base, first,
-                    last, plane, row, halves, table,
+                    image.ctypes.data, image.itemsize, self.shape, self.volume, self.bank.halve, *indices, grid[1:],
+                    first, last, plane, row, halves, table,
                 )  # fmt: skip
 
         share(self._spans(), work)
-        return base
+        return grid
 
     def _filter(
-        self, base: Float32, scale: SeparableScale, rows: dict[str, int], fields: Float32, first: int, last: int
+        self, grid: Grid, scale: SeparableScale, rows: dict[str, int], fields: Float32, first: int, last: int
     ) -> None:
         """Write the fields of one sigma at some points of the first axis."""
         radius, narrow = scale.smooth.size - 1, scale.narrow.size - 1
         reach = max(radius, narrow)
-        index = [grid_index(n, r)[0] for r in (radius, narrow) for n in self.shape]
+        index = [grid_index(n, r)[0] for r in (radius, narrow) for n in self.shape[:2]]
         mirrors = _mirrors(self.shape[2])
         signs = mirrors[1].astype(np.float32)
-        width = base.shape[2]
+        plane_bytes, row_bytes = grid[2:]
+        side = -(-reach // LANES) * LANES
         grid_fields(
-            base, self.points, self.volume, "LoG" in rows or "GGM" in rows, "DoG" in rows,
-            (scale.smooth, scale.first, scale.second, scale.narrow), tuple(index),
+            grid[1:], self.points, self.volume, "LoG" in rows or "GGM" in rows, "DoG" in rows,
+            (scale.smooth, scale.first, scale.second, scale.narrow), tuple(index), int(mirrors[0, 2 + self.points[2]]),
             (mirrors[0], signs, np.ones_like(signs)), fields, first, last,
-            np.zeros((4 if self.volume else 0, *base.shape[1:]), np.float32),
-            np.zeros((6, width + 2 * reach), np.float32), np.zeros((2, 2 * reach + 1), np.int64),
+            aligned_zeros((4 if self.volume else 0, plane_bytes // 4)),
+            aligned_zeros((6, row_bytes // 4 + 2 * side)), np.zeros((2, 2 * reach + 1), np.int64),
         )  # fmt: skip
 
 

@@ -1,19 +1,27 @@
 """The loops of the half grid: to the grid, filters on it, and back; the same bits as `backend.plain.half_grid`.
 
-A *field* is one quantity at every point of the grid. The rows of fields begin with `LEAD` more points, of which the
-last two, like the first two after the row, hold mirror images: what the way back reads.
+A *field* is one quantity at every point of the grid. The rows of fields begin with `LEAD` more points, which hold
+mirror images like the first two after the row: what the way back reads.
 """
 
 import numpy as np
 from numba import njit
 
 from compdistort.backend.compiled.emit import LANES
-from compdistort.backend.compiled.half_taps import PAIRS, divide_row, mix_rows, pair_rows, spread_length, spread_row
+from compdistort.backend.compiled.half_taps import (
+    PAIRS,
+    divide_row,
+    mirror_row,
+    mix_rows,
+    pair_rows,
+    spread_length,
+    spread_row,
+)
 from compdistort.backend.compiled.kept import kept_loop
 from compdistort.backend.compiled.taps import address, make_pass
 
-LEAD = 16
-"""Points before a row of a field."""
+LEAD = 2
+"""Points before a row of a field: what the way back reads begins at a cache line."""
 
 GS, LOG, DOG, GY, GX, GZ = range(6)
 """Fields; the last in 3D only."""
@@ -49,11 +57,13 @@ def _halve_row(row, n, weights, index, halves, table, out):
 
 
 @kept_loop
-def halve(pixels, unit, shape, volume, half, iz, iy, ix, base, first, last, plane, row, halves, table):
+def halve(pixels, unit, shape, volume, half, iz, iy, ix, grid, first, last, plane, row, halves, table):
     """Write points first..last-1 along the first axis of an image at the address `pixels`, `unit` bytes a pixel.
 
-    The index tables begin at position -PAIRS. Rows have room for whole vectors, `plane` for one more.
+    `grid`: address of point 0, bytes from plane to plane and from row to row. The index tables begin at position
+    -PAIRS. Rows have room for whole vectors, `plane` for one more.
     """
+    start, plane_step, row_step = grid
     _, ny, nx = shape
     weights = address(half)
     vectors = (nx + LANES - 1) // LANES
@@ -61,12 +71,12 @@ def halve(pixels, unit, shape, volume, half, iz, iy, ix, base, first, last, plan
     for c in range(first, last):
         if not volume:
             pair_rows(unit, _around(table[0], pixels, nx * unit, iy, c), weights, middle, nx)
-            _halve_row(row, nx, weights, ix, halves, table[1], address(base[0, c]))
+            _halve_row(row, nx, weights, ix, halves, table[1], start + c * row_step)
             continue
         pair_rows(unit, _around(table[0], pixels, ny * nx * unit, iz, c), weights, address(plane), ny * nx)
         for y in range((ny + 1) // 2):
             pair_rows(4, _around(table[1], address(plane), 4 * nx, iy, y), weights, middle, vectors * LANES)
-            _halve_row(row, nx, weights, ix, halves, table[2], address(base[c, y]))
+            _halve_row(row, nx, weights, ix, halves, table[2], start + c * plane_step + y * row_step)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -78,59 +88,53 @@ def _table(table, base, stride, index, first, count):
 
 
 @njit(nogil=True, error_model="numpy")
-def _mirror(row, n, index):
-    """Fill a row whose point 0 is in the middle of what `index` leaves over on each side."""
-    reach = (index.size - n) // 2
-    for k in range(reach):
-        row[k] = row[reach + index[k]]
-        row[reach + n + k] = row[reach + index[reach + n + k]]
-
-
-@njit(nogil=True, error_model="numpy")
 def _close(row, n, index, sign):
     """Write the two mirror images on each side of a row of a field, each times its `sign`."""
     for k in range(2):
-        row[LEAD - 2 + k] = row[LEAD + index[k]] * sign[k]
+        row[k] = row[LEAD + index[k]] * sign[k]
         row[LEAD + n + k] = row[LEAD + index[2 + n + k]] * sign[2 + n + k]
 
 
 @kept_loop
 def grid_fields(
-    base, points, volume, derivatives, difference, kernels, indices, ends, fields, first, last, planes, lines, table
-):
+    grid, points, volume, derivatives, difference, kernels, indices, behind, ends, fields, first, last, planes, lines,
+    table
+):  # fmt: skip
     """Write the fields of one sigma at the points first..last-1 along the first axis of the grid.
 
-    `kernels`: Gaussian, first and second derivative, narrow Gaussian; `indices`: where the points of z, y, x of the
-    wide and of the narrow kernels are; `ends`: mirror images along x, their signs, and signs that are all 1.
+    `grid`: as of `halve`; `planes`, `lines`: room for planes like the grid's, and for rows with whole vectors on either
+    side. `kernels`: Gaussian, first and second derivative, narrow Gaussian; `indices`: where the points of z and y of
+    the wide and of the narrow kernels are, `behind`: which point stands behind a row; `ends`: mirror images along x,
+    their signs, and signs that are all 1.
     """
     g, d, c, h = kernels
-    iz, iy, ix, jz, jy, jx = indices
+    iz, iy, jz, jy = indices
     ex, sign, plus = ends
     _, my, mx = points
     r, rh = g.size - 1, h.size - 1
     wg, wd, wc, wh = address(g), address(d), address(c), address(h)
-    stride, step = 4 * base.shape[2], 4 * base.shape[1] * base.shape[2]
+    base, step, stride = grid
+    side = (lines.shape[1] - stride // 4) // 2
     out_step = 4 * fields.shape[1] * fields.shape[2] * fields.shape[3]
     vectors = (mx + LANES - 1) // LANES
-    p0, p1 = address(lines[0]) + 4 * r, address(lines[1]) + 4 * r
-    p2, p3 = address(lines[2]) + 4 * r, address(lines[3]) + 4 * r
-    p4, narrow = address(lines[4]) + 4 * rh, address(lines[5])
+    plane_vectors = my * stride // (4 * LANES)
+    p0, p1, p2 = address(lines[0]) + 4 * side, address(lines[1]) + 4 * side, address(lines[2]) + 4 * side
+    p3, p4, narrow = address(lines[3]) + 4 * side, address(lines[4]) + 4 * side, address(lines[5])
+    sides = side // LANES
     z0, z1, y0, y1 = (first, last, 0, my) if volume else (0, 1, first, last)
     for z in range(z0, z1):
-        smooth = address(base) + z * step
+        smooth = base + z * step
         slope, curve, fine = smooth, smooth, smooth
         if volume:
             smooth, slope, curve, fine = address(planes[0]), address(planes[1]), address(planes[2]), address(planes[3])
-            t = _table(table[0], address(base), step, iz, z, 2 * r + 1) + 8 * r
-            s = _table(table[1], address(base), step, jz, z, 2 * rh + 1) + 8 * rh
-            for y in range(my):
-                at = y * stride
-                if derivatives:
-                    _rows_three(t, at, r, wg, wd, wc, smooth + at, slope + at, curve + at, vectors)
-                else:
-                    _rows(t, at, r, wg, 0, 0, smooth + at, 0, 0, vectors)
-                if difference:
-                    _rows(s, at, rh, wh, 0, 0, fine + at, 0, 0, vectors)
+            t = _table(table[0], base, step, iz, z, 2 * r + 1) + 8 * r
+            if derivatives:
+                _rows_three(t, 0, r, wg, wd, wc, smooth, slope, curve, plane_vectors)
+            else:
+                _rows(t, 0, r, wg, 0, 0, smooth, 0, 0, plane_vectors)
+            if difference:
+                t = _table(table[1], base, step, jz, z, 2 * rh + 1) + 8 * rh
+                _rows(t, 0, rh, wh, 0, 0, fine, 0, 0, plane_vectors)
         for y in range(y0, y1):
             target = address(fields[0, z, y]) + 4 * LEAD
             gs, log = target, target + LOG * out_step
@@ -143,22 +147,22 @@ def grid_fields(
                     _rows_plus(t, 0, r, wg, 0, 0, p2, 0, 0, vectors)
                     t = _table(table[0], slope, stride, iy, y, 2 * r + 1) + 8 * r
                     _rows(t, 0, r, wg, 0, 0, p3, 0, 0, vectors)
-                    _mirror(lines[3], mx, ix)
+                    mirror_row(p3, mx, behind, sides)
                     _line(p3, 0, r, wg, 0, 0, gz, 0, 0, vectors)
-                _mirror(lines[0], mx, ix)
-                _mirror(lines[1], mx, ix)
-                _mirror(lines[2], mx, ix)
+                mirror_row(p0, mx, behind, sides)
+                mirror_row(p1, mx, behind, sides)
+                mirror_row(p2, mx, behind, sides)
                 _line_three(p0, 0, r, wg, wd, wc, gs, gx, log, vectors)
                 _line(p1, 0, r, wg, 0, 0, gy, 0, 0, vectors)
                 _line_plus(p2, 0, r, wg, 0, 0, log, 0, 0, vectors)
             else:
                 _rows(t, 0, r, wg, 0, 0, p0, 0, 0, vectors)
-                _mirror(lines[0], mx, ix)
+                mirror_row(p0, mx, behind, sides)
                 _line(p0, 0, r, wg, 0, 0, gs, 0, 0, vectors)
             if difference:
                 t = _table(table[1], fine, stride, jy, y, 2 * rh + 1) + 8 * rh
                 _rows(t, 0, rh, wh, 0, 0, p4, 0, 0, vectors)
-                _mirror(lines[4], mx, jx)
+                mirror_row(p4, mx, behind, sides)
                 _line(p4, 0, rh, wh, 0, 0, narrow, 0, 0, vectors)
                 _subtract(fields[GS, z, y, LEAD:], lines[5], fields[DOG, z, y, LEAD:], mx)
             for f in range(fields.shape[0]):

@@ -93,6 +93,31 @@ def mix_rows(typing_context, rows, weights, out, count):
     return types.void(types.UniTuple(types.int64, 4), *[types.int64] * 3), generate
 
 
+@intrinsic
+def mirror_row(typing_context, row, n, behind, vectors):
+    """Write mirror images of a row of `n` points on both sides; those behind it begin with that of point `behind`."""
+
+    def generate(context, builder, signature, arguments):
+        row, number, behind, vectors = arguments
+        e = Emitter(builder)
+        order = ir.VectorType(_LANE, LANES)(list(reversed(range(LANES))))
+        end, last = e.plus(row, number, 4), e.plus(row, behind, 4)
+
+        def turned(address):
+            value = e.floats(address)
+            return builder.shuffle_vector(value, value.type(ir.Undefined), order)
+
+        def body(v, _):
+            before = builder.neg(builder.add(v, INDEX(1)))
+            e.store(turned(e.plus(row, v, 4 * LANES)), e.plus(row, before, 4 * LANES))
+            e.store(turned(builder.add(e.plus(last, before, 4 * LANES), INDEX(4))), e.plus(end, v, 4 * LANES))
+
+        e.over_vectors(vectors, 1, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
 def _both_phases(e: Emitter, row: Any, v: Any, splats: list[Any]) -> tuple[Any, Any]:
     """Return the values at the even and at the odd pixels of the points of vector v."""
     start = e.plus(row, v, 4 * LANES)

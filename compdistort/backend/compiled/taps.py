@@ -160,7 +160,7 @@ def make_pass(parity: str, *, line: bool = False, plus: bool = False) -> Callabl
     -------
     callable
     """
-    many = {1: 4, 2: 2, 3: 1}[len(parity)]
+    many = {1: 4, 2: 2, 3: 2}[len(parity)]
     any_radius = _make_pass(parity, None, many, line=line, plus=plus)
     one = _make_pass(parity, 1, 1, line=line, plus=plus)
     two = _make_pass(parity, 2, 1, line=line, plus=plus)
