@@ -9,15 +9,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from compdistort.backend.base import FlatForest, SegmentRule
 from compdistort.backend.cupy_backend import CupyBackend
 from compdistort.backend.device.streaming import PIECE_BYTES, pinned_bytes
 from compdistort.pipeline import forecast as forecast_module
 from compdistort.pipeline import study_memory
 from compdistort.pipeline.compiling import descends
 from compdistort.pipeline.demo_inputs import write_demo_inputs, write_light_sheet_inputs
-from compdistort.pipeline.forecast import forecast
+from compdistort.pipeline.forecast import forecast, forecast_lines
 from compdistort.pipeline.preparation import prepare
 from compdistort.pipeline.progress import Silence
+from compdistort.pipeline.stopping import StopFlag
+from compdistort.pipeline.study import check_study, run_study
 from compdistort.study_file import load_config
 
 GIB = 1 << 30
@@ -83,33 +86,116 @@ def test_voting_on_the_cpu_leaves_fewer_threads_inside_the_memory_limit():
     assert on_cpu.notes
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A study and its prepared chain, whose forest nobody else has compiled."""
-    folder = tmp_path_factory.mktemp("long")
-    write_demo_inputs(folder, "spheres", size=96, seed=77, n_replicates=5)
-    config = load_config(folder / "study.toml", ("compute.threads=1",), "cpu")
-    return config, prepare(config, Silence())
+class Listener(Silence):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def heard(self, words):
+        return any(words in text for text in self.said)
 
 
-def test_the_time_of_a_short_study_is_that_of_its_trees(made):
-    config, prepared = made
-    cost = forecast(prepared.chain, prepared.codecs.values(), config, wait=True)
-    assert descends(prepared.chain)
-    assert not any("compiled" in note for note in cost.notes)
+@pytest.fixture
+def inputs(tmp_path, request):
+    """A study of its own for every test, so that nobody else has compiled its forest."""
+    seed = int.from_bytes(request.node.name.encode(), "big") % 2**31
+    write_demo_inputs(tmp_path, "spheres", size=96, seed=seed, n_replicates=5)
+    return load_config(tmp_path / "study.toml", ("compute.threads=1",), "cpu")
 
 
-def test_the_time_of_a_long_study_is_that_of_networks_or_it_says_so(made, monkeypatch):
-    config, prepared = made
+@pytest.fixture
+def long(monkeypatch):
+    """Every study counts as long."""
     monkeypatch.setattr(forecast_module, "_WORTH_COMPILING", 0.0)
-    begun = forecast(prepared.chain, prepared.codecs.values(), config)
+
+
+def _cost(config, prepared, **more):
+    return forecast(prepared.chain, prepared.codecs.values(), config, **more)
+
+
+def _halved(monkeypatch):
+    """Let an image take half the time whenever one is timed again; codecs take next to nothing beside it."""
+    seconds = iter(1600.0 / 2**k for k in range(9))
+    true = forecast_module._time_image
+    monkeypatch.setattr(forecast_module, "_time_image", lambda chain: true(chain)._replace(seconds=next(seconds)))
+
+
+def test_the_time_of_a_short_study_is_that_of_its_trees(inputs):
+    prepared, listener = prepare(inputs, Silence()), Listener()
+    cost = _cost(inputs, prepared, compiling=listener)
     assert descends(prepared.chain)
-    assert any("compiled meanwhile" in note for note in begun.notes)
-    checked = forecast(prepared.chain, prepared.codecs.values(), config, wait=True)
+    assert not listener.said
+    assert not any("descend" in line for line in forecast_lines(cost, prepared.chain))
+
+
+def test_the_time_of_a_long_study_is_that_of_its_networks_where_there_is_time(inputs, long, monkeypatch):
+    _halved(monkeypatch)
+    prepared, listener = prepare(inputs, Silence()), Listener()
+    begun, checked = _cost(inputs, prepared), _cost(inputs, prepared, compiling=listener)
+    assert listener.heard("compiling the forest")
     assert not descends(prepared.chain)
-    assert not any("compiled" in note for note in checked.notes)
-    again = forecast(prepared.chain, prepared.codecs.values(), config)
-    assert not any("compiled" in note for note in again.notes)
+    assert begun.seconds / checked.seconds == pytest.approx(4, rel=0.1)  # with trees, and compiled
+
+
+def test_a_forest_that_cannot_be_compiled_is_timed_once(inputs, long, monkeypatch):
+    _halved(monkeypatch)
+    monkeypatch.setattr(forecast_module, "compile_beforehand", lambda chain: False)
+    prepared = prepare(inputs, Silence())
+    begun, checked = _cost(inputs, prepared), _cost(inputs, prepared, compiling=Silence())
+    assert begun.seconds / checked.seconds == pytest.approx(2, rel=0.1)
+
+
+def test_a_check_compiles_and_a_run_says_that_trees_descend(inputs, long, tmp_path):
+    listener, flag = Listener(), StopFlag()
+    run_study(inputs, tmp_path / "s.cdist", progress=listener, stop=flag)
+    assert listener.heard("of trees that descend")
+    checking = Listener()
+    assert "descend" not in check_study(inputs, checking)["text"]
+    assert checking.heard("compiling the forest")
+    after = Listener()
+    run_study(inputs, tmp_path / "again.cdist", progress=after, stop=flag)
+    assert not after.heard("of trees that descend")
+
+
+def _engine(name, voter="device", smoothing=0.0, leaves=(0.0, 1.0)):
+    """A chain of another engine, of which a forest of one leaf a tree is asked."""
+    value = np.array([[leaves[0], 1 - leaves[0]], [leaves[1], 1 - leaves[1]]])
+    forest = FlatForest(
+        feature=np.array([0, -1, -1], np.int16), threshold=np.array([smoothing + 0.5, 0, 0], np.float32),
+        left=np.array([1, 0, 1], np.int32), root=np.zeros(1, np.int32), depth=np.ones(1, np.int32), leaf_value=value,
+        n_features=1,
+    )  # fmt: skip
+    rule = SegmentRule(foreground=1, connectivity=8, smoothing_px=smoothing)
+    return SimpleNamespace(
+        backend=SimpleNamespace(name=name, voter=voter), classifier=SimpleNamespace(forest=forest), rule=rule
+    )
+
+
+@pytest.mark.parametrize(
+    ("chain", "descending"),
+    [
+        (_engine("numba"), True),
+        (_engine("cupy", "cpu"), True),
+        (_engine("cupy"), False),
+        (_engine("numpy"), False),
+        (_engine("numba", smoothing=1.0), True),
+        (_engine("numba", smoothing=1.0, leaves=(0.25, 1.0)), False),
+    ],
+    ids=["cpu", "cuda with votes on the cpu", "cuda", "numpy", "smoothed votes", "smoothed probabilities"],
+)
+def test_which_trees_are_worth_compiling(chain, descending):
+    assert descends(chain) is descending
+
+
+def test_studies_load_no_compiler_that_their_engine_does_not_need():
+    code = "import sys, compdistort.pipeline.study, compdistort.pipeline.sweep; "
+    code += "print([m for m in ('numba', 'llvmlite') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
 def _said_and_peak(folder, *settings):

@@ -35,7 +35,9 @@ from compdistort.sensor.model import SensorModel
 from compdistort.study_file import load_config
 
 DTYPES = (np.uint8, np.uint16, np.float32)
-SHAPES = [(40, 40), (41, 57), (64, 130), (97, 43), (14, 14, 14), (15, 18, 37), (22, 14, 65)]
+SHAPES = [(40, 40), (41, 57), (64, 130), (97, 43), (14, 14, 14), (15, 18, 37), (22, 14, 65), (41, 41)]
+WIDE_SHAPES = [(40, 512), (41, 1030), (14, 15, 545)]
+"""Rows of the grid that are an odd number of cache lines apart, and several tiles across, the last one narrow."""
 COARSE = (3.5, 5.0, 10.0)
 BOUNDS = {
     "GS": (0.0015, 0.0005, 0.0004),
@@ -90,6 +92,21 @@ def test_the_whole_set_equals_its_twin_in_one_tile_and_in_many(shape, dtype):
     for tile, block_pixels in (((3, 5, 64), 1), ((64, 512, 512), 700)):
         blocks = FeatureBlocks(bank, shape, block_pixels=block_pixels, tile=tile)
         assert gather(blocks, image).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("shape", WIDE_SHAPES)
+def test_rows_of_any_length_are_those_of_the_twin(shape):
+    image, bank = pixels(shape, np.uint16), bank_of(shape)
+    found = gather(FeatureBlocks(bank, shape), image)
+    assert found.tobytes() == twin.half_grid_stack(image.astype(np.float32), bank).tobytes()
+
+
+def test_a_filter_that_is_wider_than_rows_can_mirror_is_refused():
+    """A bank built for the shape has none: this one is built for any."""
+    bank = build_bank(FeatureSpec(set="fast", sigmas=(10.0,)), 2)
+    FeatureBlocks(bank, (40, 40))
+    with pytest.raises(ValueError, match="39 columns are fewer than the 40"):
+        FeatureBlocks(bank, (40, 39))
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,13 +6,13 @@ results.
 
 import time
 from collections.abc import Sequence
-from importlib import import_module
 
 import numpy as np
 
 from compdistort.measurands import Measurands
 from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import COUNTS, Reference
+from compdistort.pipeline.compiling import compile_seconds
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.rows import RAW, Row
 from compdistort.pipeline.stopping import StopFlag
@@ -96,7 +96,7 @@ def run_blocks(
     if not starts:
         progress.finish()
         return
-    before = _compile_seconds(chain)
+    before = compile_seconds(chain)
     try:
         with open_workers(chain, reference, devices, forest, threads, stop) as workers:
             for start in starts:
@@ -110,19 +110,9 @@ def run_blocks(
                 done += len(rows)
     finally:
         progress.finish()
-    compiled = _compile_seconds(chain) - before
+    compiled = compile_seconds(chain) - before
     if compiled > 0:
         progress.say(f"meanwhile the forest was compiled in {compiled:.1f} s; later studies with it find it compiled")
-
-
-def _compile_seconds(chain: Chain) -> float:
-    """Return what was spent on compiling the chain's forest in this process."""
-    if chain.backend.name != "numba" and getattr(chain.backend, "voter", "") != "cpu":
-        return 0.0
-    # Imported here: Numba and LLVM are loaded by the engine that needs them alone.
-    voter = import_module("compdistort.backend.bitsliced.voter")
-    seconds: float = voter.compile_seconds(chain.classifier.forest)
-    return seconds
 
 
 def _writes(rows: list[dict[str, Row]], start: int, reference: Reference) -> list[ArrayWrite]:

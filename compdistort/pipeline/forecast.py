@@ -2,10 +2,10 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,9 @@ from compdistort.config import StudyConfig
 from compdistort.errors import ResourceError
 from compdistort.pipeline.chain import Chain
 from compdistort.pipeline.comparison import COUNTS
-from compdistort.pipeline.compiling import compile_forest, descends
+from compdistort.pipeline.compiling import compile_beforehand, descends
 from compdistort.pipeline.operator_scores import n_drawn
-from compdistort.pipeline.progress import span_words
+from compdistort.pipeline.progress import Progress, span_words
 from compdistort.pipeline.raw_volume import streams
 from compdistort.pipeline.study_memory import fit_threads, on_device, shown_pixels, size_words, thread_count
 
@@ -30,7 +30,7 @@ _DISK_BYTES_PER_RUN = 12
 """Stored runs of voxels; a label volume, compressed, takes no more."""
 _WORTH_COMPILING = 60.0
 """Seconds: of a loop that takes longer it matters whether the crop was timed with a compiled forest."""
-_DESCENDING = "the time below is at most: the forest is compiled meanwhile, and from then on votes are faster"
+_DESCENDING = "the time below is of trees that descend: once the forest is compiled, meanwhile, votes are faster"
 _PAGE_BYTES = 3 * 2**20
 _SPARE_DISK = 32 * 2**20
 
@@ -56,7 +56,7 @@ class Forecast:
     slab : int
         Planes of a volume on disk that are decided together; 0 of an image in memory.
     notes : tuple of str
-        What was changed to fit, and what the time does not know.
+        What was changed to fit.
     """
 
     images: int
@@ -81,28 +81,36 @@ def _middle(shape: Sequence[int], side: int) -> tuple[tuple[int, int], ...]:
     return tuple((max(0, n - side) // 2, max(0, n - side) // 2 + min(side, n)) for n in shape)
 
 
-class _Timed(NamedTuple):
-    """Seconds of one replicate with all its codecs, in the engine and in the codecs, its objects, and their runs."""
+class _Crop(NamedTuple):
+    """Seconds of one image of the whole size in the engine, its objects and their runs: from a crop."""
 
-    engine: float
-    codecs: float
+    seconds: float
     objects: int
     runs: int
 
 
-def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
-    """Time one replicate on the middle of the image and scale it up.
-
-    A first run compiles. A codec that changes nothing costs no run through the chain, as in the study.
-    """
-    sides = _CROP_ON_DEVICE if on_device(chain) else _CROP
-    crop = chain.part(_middle(chain.seen.shape, sides[chain.seen.ndim]))
+def _time_image(chain: Chain) -> _Crop:
+    """Take the middle of the image through the chain and scale it up; a first time compiles."""
+    crop = _seen_crop(chain)
     for _ in range(2):
         began = time.monotonic()
         image = chain.backend.to_device(crop)
         found = chain.backend.image_objects(image, chain.bank, chain.classifier.forest, chain.rule)
         once = time.monotonic() - began
-    recorded = _recorded_crop(chain, sides) if chain.steps else crop
+    scale = chain.seen.size / crop.size
+    return _Crop(
+        seconds=once * scale * chain.measurands.further.passes + chain.steps.seconds,
+        objects=int(len(found.values) * scale) + 1,
+        runs=_runs(found.labels, scale),
+    )
+
+
+def _time_codecs(chain: Chain, codecs: Iterable[Codec]) -> tuple[float, int]:
+    """Return the seconds that one replicate takes in its codecs, and the runs through the chain, its own included.
+
+    A codec that changes nothing costs no run through the chain, as in the study.
+    """
+    recorded = _recorded_crop(chain)
     runs, seconds = 1, 0.0
     for codec in codecs:
         if codec.raw_alone:  # no replicate goes through it
@@ -111,17 +119,21 @@ def _time_crop(chain: Chain, codecs: Iterable[Codec]) -> _Timed:
         decoded = codec.restored(recorded)
         seconds += time.monotonic() - began
         runs += not np.array_equal(decoded, recorded)
-    scale = chain.seen.size / crop.size
-    return _Timed(
-        engine=runs * (once * scale * chain.measurands.further.passes + chain.steps.seconds),
-        codecs=seconds * chain.raw.size / recorded.size,
-        objects=int(len(found.values) * scale) + 1,
-        runs=_runs(found.labels, scale),
-    )
+    return seconds * chain.raw.size / recorded.size, runs
 
 
-def _recorded_crop(chain: Chain, sides: Mapping[int, int]) -> UInt16:
-    """Return the middle of the recorded image, which steps turn into something else."""
+def _seen_crop(chain: Chain) -> Any:
+    """Return the middle of what the chain sees."""
+    sides = _CROP_ON_DEVICE if on_device(chain) else _CROP
+    return chain.part(_middle(chain.seen.shape, sides[chain.seen.ndim]))
+
+
+def _recorded_crop(chain: Chain) -> UInt16:
+    """Return the middle of the image as it was recorded, which steps turn into something else."""
+    if not chain.steps:
+        seen: UInt16 = _seen_crop(chain)
+        return seen
+    sides = _CROP_ON_DEVICE if on_device(chain) else _CROP
     spans = _middle(chain.raw.shape, sides[chain.raw.ndim])
     crop: UInt16 = np.ascontiguousarray(chain.raw[tuple(slice(*span) for span in spans)])
     return crop
@@ -135,21 +147,21 @@ def _runs(labels: Int32, scale: float) -> int:
     return int(starts * scale)
 
 
-def _disk(chain: Chain, config: StudyConfig, timed: _Timed) -> int:
+def _disk(chain: Chain, config: StudyConfig, crop: _Crop) -> int:
     sources = 1 + len(config.codec)
-    numbers = timed.objects * len(chain.measurands.parameters) * 4
+    numbers = crop.objects * len(chain.measurands.parameters) * 4
     numbers += (len(chain.measurands.totals) + len(COUNTS)) * 8
     table = config.noise.replicates * sources * numbers
     pictures = shown_pixels(chain) * (_DISK_BYTES_PER_PIXEL + _DISK_BYTES_PER_CODEC_PIXEL * len(config.codec))
-    labels = _DISK_BYTES_PER_RUN * timed.runs if chain.seen.ndim == 3 else 0
+    labels = _DISK_BYTES_PER_RUN * crop.runs if chain.seen.ndim == 3 else 0
     return table + pictures + labels + _PAGE_BYTES
 
 
-def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig, *, wait: bool = False) -> Forecast:
+def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig, compiling: Progress | None = None) -> Forecast:
     """Return the cost of a study whose codecs are prepared.
 
-    A study begins while its trees are still descended, and goes on with networks. Of a long one that is most of it, so
-    with `wait` the forest is compiled before the crop is timed; without, a note says what the time is of.
+    A study begins with trees that are descended and goes on with networks once they are compiled. In a long study
+    nearly all votes are those of networks.
 
     Parameters
     ----------
@@ -159,8 +171,9 @@ def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig, *, wait
         Prepared.
     config : StudyConfig
         The study.
-    wait : bool
-        Whether there is time to compile the forest, some seconds.
+    compiling : Progress, optional
+        Where given, there is time to compile the forest of a long study before the crop is timed, which this listener
+        is told. Without it the time is that of what votes now.
 
     Returns
     -------
@@ -172,36 +185,34 @@ def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig, *, wait
         If its memory limit is too small.
     """
     codecs = tuple(codecs)
-    timed = _time_crop(chain, codecs)
-    fit = fit_threads(chain, config, codecs, timed.runs)
-    at_once = len(device_parts(config.compute.device)) if on_device(chain) else fit.threads
-    notes = fit.notes
-    if config.noise.replicates * timed.engine / at_once > _WORTH_COMPILING and descends(chain):
-        if wait:
-            compile_forest(chain)
-            timed = _time_crop(chain, codecs)
-        else:
-            notes += (_DESCENDING,)
-    images = config.noise.replicates * (1 + len(config.codec))
+    crop, (codec_seconds, runs) = _time_image(chain), _time_codecs(chain, codecs)
+    fit = fit_threads(chain, config, codecs, crop.runs)
+    n, at_once = config.noise.replicates, len(device_parts(config.compute.device)) if on_device(chain) else fit.threads
+    if compiling and n * runs * crop.seconds / at_once > _WORTH_COMPILING and descends(chain):
+        compiling.say("compiling the forest, by which most of the study will vote")
+        crop = _time_image(chain) if compile_beforehand(chain) else crop
+    engine_seconds, sources = runs * crop.seconds, 1 + len(config.codec)
     # Scores of the features draw small parts, which is soon done, but steps look at whole images.
     operators = n_drawn(config) * chain.steps.seconds if config.operators.scores else 0.0
     return Forecast(
-        images=images,
-        seconds=config.noise.replicates * (timed.engine / at_once + timed.codecs / fit.threads) + operators,
-        seconds_per_image=(timed.engine + timed.codecs) / (1 + len(config.codec)),
+        images=n * sources,
+        seconds=n * (engine_seconds / at_once + codec_seconds / fit.threads) + operators,
+        seconds_per_image=(engine_seconds + codec_seconds) / sources,
         memory_bytes=fit.memory_bytes,
-        disk_bytes=_disk(chain, config, timed),
+        disk_bytes=_disk(chain, config, crop),
         threads=thread_count(config) if streams(chain) else fit.threads,
         block=block_size(config),
         slab=fit.slab,
-        notes=notes,
+        notes=fit.notes,
     )
 
 
-def forecast_lines(cost: Forecast) -> list[str]:
+def forecast_lines(cost: Forecast, chain: Chain) -> list[str]:
     """Return the notes of a forecast, and the forecast in one line."""
+    slow = (_DESCENDING,) if cost.seconds > _WORTH_COMPILING and descends(chain) else ()
     return [
         *cost.notes,
+        *slow,
         f"forecast: {cost.images} images, about {span_words(cost.seconds)} on {cost.threads} threads, "
         f"{size_words(cost.memory_bytes)} of memory, {size_words(cost.disk_bytes)} of disk",
     ]

@@ -79,7 +79,7 @@ def run_study(
     prepared = prepare(config, progress, allow_code=allow_code)
     cost = forecast(prepared.chain, prepared.codecs.values(), config)
     stop.check()
-    for line in forecast_lines(cost):
+    for line in forecast_lines(cost, prepared.chain):
         progress.say(line)
     require_disk(folder, cost.disk_bytes)
     prepared = replace(prepared, chain=replace(prepared.chain, slab=cost.slab))
@@ -266,13 +266,13 @@ def report_study(folder: Path, output: Path | None = None) -> Outcome:
 
 
 def check_study(config: StudyConfig, progress: Progress, *, allow_code: bool = False) -> dict[str, Any]:
-    """Validate every input and forecast the cost; write nothing. `allow_code` is that of `run_study`."""
+    """Validate every input and forecast the cost; write nothing but caches. `allow_code` is that of `run_study`."""
     _require_codecs(config)
     prepared = prepare(config, progress, allow_code=allow_code)
-    cost = forecast(prepared.chain, prepared.codecs.values(), config, wait=True)
+    cost = forecast(prepared.chain, prepared.codecs.values(), config, compiling=progress)
     return {
         "forecast": asdict(cost),
         "classifier": prepared.trained.report,
         "steps": prepared.chain.steps.record(),
-        "text": "\n".join(forecast_lines(cost)),
+        "text": "\n".join(forecast_lines(cost, prepared.chain)),
     }

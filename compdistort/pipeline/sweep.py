@@ -226,7 +226,7 @@ class _Sweep:
         cost = forecast_sweep(
             self.chain, self.reference, raw_study(self.config), raw=raw, units=units, searched=searched
         )
-        for line in forecast_lines(cost):
+        for line in forecast_lines(cost, self.chain):
             self.progress.say(line)
         require_disk(self.store.folder, cost.disk_bytes)
 

@@ -75,7 +75,7 @@ class Grid(NamedTuple):
 def grid_memory(points: tuple[int, int, int]) -> tuple[int, int]:
     """Return the bytes of a plane and of a row of the grid, in whole vectors.
 
-    Planes begin at an odd number of cache lines, so that those which a column of taps reads share no cache set; rows
+    Planes are an odd number of cache lines apart, so that those which a column of taps reads share no cache set; rows
     too, where they are so long that few of them fill the nearest cache.
 
     Examples
@@ -116,6 +116,11 @@ class HalfGrid:
         Computes the fine features among them; None where there are none.
     volume : bool
         Whether filters run along z.
+
+    Raises
+    ------
+    ValueError
+        If columns are so few that a border would be mirrored twice; a bank built for the shape has no such sigma.
     """
 
     def __init__(
@@ -131,6 +136,9 @@ class HalfGrid:
             if feature in bank.coarse_features:
                 operator, at = bank.coarse_columns[bank.coarse_features.index(feature)]
                 self.rows.setdefault(at, {})[operator] = row
+        reach = max((_reach(bank.scales[at]) for at in self.rows), default=0)
+        if 2 * reach > shape[2]:
+            raise ValueError(f"{shape[2]} columns are fewer than the {2 * reach} that the widest filter needs")
 
     def prepare(self, image: Source, share: Share = alone) -> GridImage:
         """Compute the fields of an image, by all threads that `share` has.
@@ -254,7 +262,7 @@ class HalfGrid:
     ) -> None:
         """Write the fields of one sigma at some points of the first axis."""
         radius, narrow = scale.smooth.size - 1, scale.narrow.size - 1
-        reach = max(radius, narrow)
+        reach = _reach(scale)
         index = [grid_index(n, r)[0] for r in (radius, narrow) for n in self.shape[:2]]
         mirrors = _mirrors(self.shape[2])
         signs = mirrors[1].astype(np.float32)
@@ -267,6 +275,11 @@ class HalfGrid:
             aligned_zeros((4 if self.volume else 0, plane_bytes // 4)),
             aligned_zeros((6, row_bytes // 4 + 2 * side)), np.zeros((2, 2 * reach + 1), np.int64),
         )  # fmt: skip
+
+
+def _reach(scale: SeparableScale) -> int:
+    """Return the taps on each side of a point."""
+    return max(scale.smooth.size, scale.narrow.size) - 1
 
 
 def _mirrors(n: int) -> Int64:

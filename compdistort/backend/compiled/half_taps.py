@@ -1,4 +1,4 @@
-"""Row operations of the half grid: sums of six pairs of rows, of four rows, and along x from points back to pixels.
+"""Row operations of the half grid: sums of six pairs of rows, of four rows, mirror images, and from points to pixels.
 
 `backend.plain.half_grid` gives the equations and the order of the sums.
 """
@@ -95,7 +95,10 @@ def mix_rows(typing_context, rows, weights, out, count):
 
 @intrinsic
 def mirror_row(typing_context, row, n, behind, vectors):
-    """Write mirror images of a row of `n` points on both sides; those behind it begin with that of point `behind`."""
+    """Write mirror images of a row of `n` points on both sides; those behind it begin with that of point `behind`.
+
+    Whole vectors, of which those count that lie no farther out than the row is long (an odd axis: one less).
+    """
 
     def generate(context, builder, signature, arguments):
         row, number, behind, vectors = arguments

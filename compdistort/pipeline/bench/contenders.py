@@ -25,10 +25,9 @@ from compdistort.pipeline import environment
 from compdistort.pipeline.bench.field import Field
 from compdistort.pipeline.bench.options import BenchOptions, Pipeline
 from compdistort.pipeline.bench.scoring import Measured, make_chain, measure_pipeline
-from compdistort.pipeline.bench.timing import Times, forget_frames, time_in_turns
+from compdistort.pipeline.bench.timing import Times, compile_forest, forget_frames, time_in_turns
 from compdistort.pipeline.bench.train import Trained, train_pipeline
 from compdistort.pipeline.chain import Chain
-from compdistort.pipeline.compiling import compile_forest
 from compdistort.pipeline.progress import Progress
 from compdistort.pipeline.stopping import StopFlag
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compdistort.backend.bitsliced.descent import unpacked_bits
+from compdistort.backend.bitsliced.voter import Voter, voter_for
 from compdistort.backend.compiled.blocks import UNIT
 from compdistort.pipeline.chain import Chain
-from compdistort.pipeline.compiling import COMPILED, compile_forest
 from compdistort.pipeline.stopping import StopFlag
 
 R = TypeVar("R")
@@ -24,6 +24,9 @@ E = TypeVar("E", bound=Exception)
 
 STAGES = ("noise", "features", "forest", "objects", "replicate")
 """What is timed; ``objects`` is components and object table, ``replicate`` the whole, fused."""
+
+COMPILED = "numba"
+"""Name of the engine whose forests are compiled to networks."""
 
 SHORT_SECONDS = 0.03
 """A call is repeated within a turn until it took about so long, at most `MOST_CALLS` times."""
@@ -146,6 +149,13 @@ def _timed(call: Callable[[], R], synchronize: Callable[[], None], *, repeat: bo
         calls += 1
         if not repeat or total >= SHORT_SECONDS or calls == MOST_CALLS:
             return total / calls, result
+
+
+def compile_forest(chain: Chain) -> Voter | None:
+    """Compile the forest for the engine that votes by networks, or fetch it if it is; None for other engines."""
+    if chain.backend.name != COMPILED:
+        return None
+    return voter_for(chain.classifier.forest, wait=True, foreground=chain.rule.foreground)
 
 
 def _voting(chain: Chain, planes: Any) -> Callable[[], Any]:
