@@ -129,7 +129,7 @@ def test_the_time_of_a_short_study_is_that_of_its_trees(inputs):
     cost = _cost(inputs, prepared, compiling=listener)
     assert descends(prepared.chain)
     assert not listener.said
-    assert not any("descend" in line for line in forecast_lines(cost, prepared.chain))
+    assert not any("not yet compiled" in line for line in forecast_lines(cost, prepared.chain))
 
 
 def test_the_time_of_a_long_study_is_that_of_its_networks_where_there_is_time(inputs, long, monkeypatch):
@@ -149,20 +149,20 @@ def test_a_forest_that_cannot_be_compiled_is_timed_once(inputs, long, monkeypatc
     assert begun.seconds / checked.seconds == pytest.approx(2, rel=0.1)
 
 
-def test_a_check_compiles_and_a_run_says_that_trees_descend(inputs, long, tmp_path):
+def test_a_check_compiles_and_a_run_says_that_it_has_not(inputs, long, tmp_path):
     listener, flag = Listener(), StopFlag()
     run_study(inputs, tmp_path / "s.cdist", progress=listener, stop=flag)
-    assert listener.heard("of trees that descend")
+    assert listener.heard("not yet compiled")
     checking = Listener()
-    assert "descend" not in check_study(inputs, checking)["text"]
+    assert "not yet compiled" not in check_study(inputs, checking)["text"]
     assert checking.heard("compiling the forest")
     after = Listener()
     run_study(inputs, tmp_path / "again.cdist", progress=after, stop=flag)
-    assert not after.heard("of trees that descend")
+    assert not after.heard("not yet compiled")
 
 
 def _engine(name, voter="device", smoothing=0.0, leaves=(0.0, 1.0)):
-    """A chain of another engine, of which a forest of one leaf a tree is asked."""
+    """A chain of that engine with a forest of one stump; its threshold tells smoothed and other ones apart."""
     value = np.array([[leaves[0], 1 - leaves[0]], [leaves[1], 1 - leaves[1]]])
     forest = FlatForest(
         feature=np.array([0, -1, -1], np.int16), threshold=np.array([smoothing + 0.5, 0, 0], np.float32),

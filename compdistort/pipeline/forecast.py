@@ -30,7 +30,7 @@ _DISK_BYTES_PER_RUN = 12
 """Stored runs of voxels; a label volume, compressed, takes no more."""
 _WORTH_COMPILING = 60.0
 """Seconds: of a loop that takes longer it matters whether the crop was timed with a compiled forest."""
-_DESCENDING = "the time below is of trees that descend: once the forest is compiled, meanwhile, votes are faster"
+_DESCENDING = "the time below is of a forest not yet compiled; that is done meanwhile, and makes the study faster"
 _PAGE_BYTES = 3 * 2**20
 _SPARE_DISK = 32 * 2**20
 
@@ -188,8 +188,8 @@ def forecast(chain: Chain, codecs: Iterable[Codec], config: StudyConfig, compili
     crop, (codec_seconds, runs) = _time_image(chain), _time_codecs(chain, codecs)
     fit = fit_threads(chain, config, codecs, crop.runs)
     n, at_once = config.noise.replicates, len(device_parts(config.compute.device)) if on_device(chain) else fit.threads
-    if compiling and n * runs * crop.seconds / at_once > _WORTH_COMPILING and descends(chain):
-        compiling.say("compiling the forest, by which most of the study will vote")
+    if compiling is not None and n * runs * crop.seconds / at_once > _WORTH_COMPILING and descends(chain):
+        compiling.say("compiling the forest, to know how fast most of the study will be")
         crop = _time_image(chain) if compile_beforehand(chain) else crop
     engine_seconds, sources = runs * crop.seconds, 1 + len(config.codec)
     # Scores of the features draw small parts, which is soon done, but steps look at whole images.

@@ -13,9 +13,25 @@ PIECE = 64
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
-    """Return an array of zeros that begins at a cache line, so that whole vectors lie in one.
+    """Return an array of zeros that begins at a cache line, so that a whole vector lies in one.
 
-    NumPy's own begin anywhere; reading or writing a vector across two lines takes twice as long.
+    NumPy's own begin anywhere, and a vector across two lines takes longer to read or write.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape.
+    dtype : dtype
+        Type of the elements.
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> aligned_zeros((2, 3)).ctypes.data % PIECE
+    0
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.zeros(size + PIECE, np.uint8)
